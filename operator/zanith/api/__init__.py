@@ -1,0 +1,1 @@
+"""The resource `ZanithMigration`: names, spec, status, conditions, and the CRD made from them."""

@@ -1,0 +1,1 @@
+"""`zanith migrate ...` and `zanith recover ...`: the same manifests on a DSN, no Kubernetes needed."""

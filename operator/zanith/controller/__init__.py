@@ -1,0 +1,1 @@
+"""The controller: observes, decides (pure), carries out. The one border to kopf; Kubernetes is reached through `kube`."""

@@ -1,0 +1,154 @@
+"""What a step plans to: statements, each saying its lock, and probes. Plain data that goes to JSON and back unchanged.
+
+Nothing here executes anything. Statements are frozen into the ledger when a migration begins and are then the truth
+for every later attempt, so these classes are a stored format: add fields with defaults, never rename one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from zanith.core.identifiers import TableKey
+
+
+class Lock(StrEnum):
+    """Table-level lock modes (manual, 13.3.1), in PostgreSQL's own words; NONE where no existing table is locked."""
+
+    NONE = "NONE"
+    ACCESS_SHARE = "ACCESS SHARE"
+    ROW_SHARE = "ROW SHARE"
+    ROW_EXCLUSIVE = "ROW EXCLUSIVE"
+    SHARE_UPDATE_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE"
+    SHARE = "SHARE"
+    SHARE_ROW_EXCLUSIVE = "SHARE ROW EXCLUSIVE"
+    EXCLUSIVE = "EXCLUSIVE"
+    ACCESS_EXCLUSIVE = "ACCESS EXCLUSIVE"
+
+    @property
+    def strength(self) -> int:
+        """Rank from weakest to strongest, to compare what was declared with what was seen."""
+        return list(Lock).index(self)
+
+    @property
+    def blocks_writes(self) -> bool:
+        """Whether INSERT, UPDATE and DELETE of others wait behind it."""
+        return self.strength >= Lock.SHARE.strength
+
+
+@dataclass(frozen=True, slots=True)
+class IndexIsValid:
+    """Catalog question: does this index exist, valid, on this table? Asked after a non-transactional statement only."""
+
+    schema: str
+    index: str
+    table: str
+    kind: Literal["index_is_valid"] = "index_is_valid"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexIsAbsent:
+    """Catalog question: is there no index of this name in the schema?"""
+
+    schema: str
+    index: str
+    table: str
+    kind: Literal["index_is_absent"] = "index_is_absent"
+
+
+DoneWhen = IndexIsValid | IndexIsAbsent
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """A column of the key a walk goes by; `type` as `format_type` prints it, to cast the cursor's text back."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A walk over a table in keyset batches; each batch changes its rows and moves its checkpoint in one transaction."""
+
+    schema: str
+    table: str
+    key: tuple[KeyColumn, ...]
+    assignments: tuple[tuple[str, str], ...]
+    """(column, SQL expression) pairs."""
+    where: str
+    excludes_finished: bool
+    """Whether a row that was changed no longer matches `where`, so rows inserted later are picked up by another pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactDraft:
+    """What is kept when something is taken away; becomes a row of `_zanith_migration_artifacts` in the same transaction."""
+
+    artifact_type: str
+    source_schema: str
+    source_table: str
+    source_column: str | None
+    physical_name: str
+    recovery_sql: str
+
+    def identifier(self, migration_id: str) -> str:
+        """`<migration>::<artifact_type>::<table>[.<column>]`."""
+        source = self.source_table if self.source_column is None else f"{self.source_table}.{self.source_column}"
+        return f"{migration_id}::{self.artifact_type}::{source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement of a step.
+
+    `lock` is the strongest lock it takes on any existing table, `on` names those tables.
+    A statement runs in a transaction of its own, together with its checkpoint, unless `with_previous` joins it to the
+    one before it. `transactional=False` (CREATE INDEX CONCURRENTLY and the like) runs outside any; `done_when` then
+    tells, after a crash, whether it happened. `scans` says that it reads a whole table, so no brief limit applies.
+    """
+
+    sql: str
+    lock: Lock
+    on: tuple[TableKey, ...] = ()
+    transactional: bool = True
+    with_previous: bool = False
+    scans: bool = False
+    done_when: DoneWhen | None = None
+    backfill: Backfill | None = None
+    artifact: ArtifactDraft | None = None
+    cleanup: tuple[str, ...] = ()
+    """SQL that takes back what the step did so far, run where this statement fails for good."""
+
+    @property
+    def digest(self) -> str:
+        """Hash of the SQL, to tell that a checkpoint speaks of this very statement."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()[:16]
+
+
+class ProbeKind(StrEnum):
+    """The questions asked of the data before a statement that would fail on it."""
+
+    NULLS = "nulls"
+    POPULATED_TABLE = "populated_table"
+    DUPLICATES = "duplicates"
+    ORPHANS = "orphans"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A read-only question: a row in the answer of `sql` means no. Rows are never logged or stored.
+
+    `before_statement` is the 1-based statement it is asked right before.
+    """
+
+    kind: ProbeKind
+    sql: str
+    question: str
+    """What is asked, in words with object names only: `column public.users.email has NULLs`."""
+    remedy: str
+    before_statement: int = 1
+    under_lock: bool = False
+    """Whether it is asked again under the statement's lock: only questions answered at once, never a scan."""

@@ -1,0 +1,125 @@
+-- name: count_applied
+-- How many migrations the query `applied` returns.
+SELECT count(*)
+FROM {migrations} m
+WHERE (%(id)s::text IS NULL OR m.id = %(id)s)
+  AND (%(since)s::interval IS NULL OR m.applied_at > now() - %(since)s::interval);
+
+-- name: applied
+-- Applied migrations, oldest first, the attempts of their steps as arrays in order of (step, start). Never the SQL.
+SELECT m.id, m.applied_at,
+       a.steps, a.kinds, a.levels, a.scores, a.statuses, a.errors, a.started, a.finished,
+       (s.graph ->> 'models')::bigint AS models,
+       (s.graph ->> 'relations')::bigint AS relations,
+       s.captured_at
+FROM {migrations} m
+CROSS JOIN LATERAL (
+    SELECT array_agg(o.step_index) AS steps,
+           array_agg(o.operation_kind) AS kinds,
+           array_agg(o.risk_level) AS levels,
+           array_agg(o.risk_score) AS scores,
+           array_agg(o.status) AS statuses,
+           array_agg(o.error) AS errors,
+           array_agg(o.started_at) FILTER (WHERE %(times)s) AS started,
+           array_agg(o.finished_at) FILTER (WHERE %(times)s) AS finished
+    FROM (
+        SELECT t.step_index, t.operation_kind, t.risk_level, t.risk_score, t.status, t.error,
+               t.started_at, t.finished_at
+        FROM {steps} t
+        WHERE t.migration_id = m.id AND %(steps)s
+        ORDER BY t.step_index, t.started_at
+    ) o
+) a
+LEFT JOIN {snapshots} s ON s.migration_id = m.id AND s.phase = 'summary' AND %(steps)s
+WHERE (%(id)s::text IS NULL OR m.id = %(id)s)
+  AND (%(since)s::interval IS NULL OR m.applied_at > now() - %(since)s::interval)
+ORDER BY m.applied_at, m.id;
+
+-- name: unfinished
+-- Migrations that began, or were refused, and are not applied, in order of their first sign.
+WITH signs AS (
+    SELECT t.migration_id AS id, t.started_at AS at
+    FROM {steps} t
+    WHERE NOT EXISTS (SELECT FROM {migrations} m WHERE m.id = t.migration_id)
+    UNION ALL
+    SELECT s.migration_id, s.captured_at
+    FROM {snapshots} s
+    WHERE s.phase = 'plan' AND NOT EXISTS (SELECT FROM {migrations} m WHERE m.id = s.migration_id)
+)
+SELECT g.id
+FROM signs g
+WHERE %(id)s::text IS NULL OR g.id = %(id)s
+GROUP BY g.id
+HAVING %(since)s::interval IS NULL OR max(g.at) > now() - %(since)s::interval
+ORDER BY min(g.at), g.id;
+
+-- name: not_applied
+-- The attempts of the given migrations, as in `applied`, and (kind, risk levels) of the steps of their frozen plans.
+SELECT u.id,
+       a.steps, a.kinds, a.levels, a.scores, a.statuses, a.errors, a.started, a.finished,
+       p.kinds AS planned_kinds, p.levels AS planned_levels
+FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS u (id, place)
+CROSS JOIN LATERAL (
+    SELECT array_agg(o.step_index) AS steps,
+           array_agg(o.operation_kind) AS kinds,
+           array_agg(o.risk_level) AS levels,
+           array_agg(o.risk_score) AS scores,
+           array_agg(o.status) AS statuses,
+           array_agg(o.error) AS errors,
+           array_agg(o.started_at) AS started,
+           array_agg(o.finished_at) AS finished
+    FROM (
+        SELECT t.step_index, t.operation_kind, t.risk_level, t.risk_score, t.status, t.error,
+               t.started_at, t.finished_at
+        FROM {steps} t
+        WHERE t.migration_id = u.id
+        ORDER BY t.step_index, t.started_at
+    ) o
+) a
+LEFT JOIN {snapshots} s ON s.migration_id = u.id AND s.phase = 'plan'
+CROSS JOIN LATERAL (
+    SELECT array_agg(e.step ->> 'kind' ORDER BY e.place) AS kinds,
+           array_agg(
+               (SELECT string_agg(f.finding ->> 'level', ' ')
+                FROM jsonb_array_elements(e.step -> 'findings') AS f (finding))
+               ORDER BY e.place
+           ) AS levels
+    FROM jsonb_array_elements(s.graph #> '{{plan,steps}}') WITH ORDINALITY AS e (step, place)
+) p
+ORDER BY u.place;
+
+-- name: applied_among
+-- Which of the given migrations are applied, and the digests of the steps they were applied with.
+SELECT m.id, s.graph -> 'digests'
+FROM {migrations} m
+LEFT JOIN {snapshots} s ON s.migration_id = m.id AND s.phase = 'plan'
+WHERE m.id = ANY (%(ids)s);
+
+-- name: applied_owners
+-- Which of the given resources began a migration that is applied.
+SELECT DISTINCT s.graph #>> '{{owner,name}}'
+FROM {migrations} m
+JOIN {snapshots} s ON s.migration_id = m.id AND s.phase = 'plan'
+WHERE s.graph #>> '{{owner,name}}' = ANY (%(names)s);
+
+-- name: last_applied
+-- The migration applied last.
+SELECT m.id, m.applied_at
+FROM {migrations} m
+ORDER BY m.applied_at DESC, m.id DESC
+LIMIT 1;
+
+-- name: rows_moved
+-- Rows the backfills of the given migrations have changed, and are expected to change, per step.
+SELECT c.migration_id, c.step_index, sum(c.processed_rows)::bigint, sum((c.cursor ->> 'estimated')::bigint)::bigint
+FROM {checkpoints} c
+WHERE c.migration_id = ANY (%(ids)s) AND c.lane >= 0
+GROUP BY c.migration_id, c.step_index;
+
+-- name: recoverable
+-- Artifacts that still hold data, newest first.
+SELECT a.id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name, a.row_count,
+       a.created_at, a.expires_at, now() AS now
+FROM {artifacts} a
+WHERE a.restored_at IS NULL AND a.physical_name IS NOT NULL
+ORDER BY a.created_at DESC, a.id;

@@ -1,0 +1,150 @@
+"""Reads what history, status and the list of artifacts show. Rows stream, one per migration, so memory is bounded.
+
+Writes nothing, never reads the SQL of a step, and locks nothing beyond what a SELECT does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import class_row, namedtuple_row
+
+from zanith.core.risk import RiskLevel
+from zanith.ledger.history import History, MigrationHistory, StepAttemptRow, steps_of
+from zanith.ledger.named_queries import TABLES, query
+from zanith.ledger.overview import AppliedMigration, LedgerStatus, RecoverableArtifact, RowsMoved
+from zanith.ledger.reading import check_shape
+
+STATUS_LIMIT = 100
+"""Migrations that status tells about; the rest are only counted."""
+
+
+def five_tables_exist(conn: Connection[Any], schema: str) -> bool:
+    """Whether there is a ledger here. Raises Conflict where a table of these names has another shape or one is missing."""
+    return check_shape(conn, schema) == frozenset(TABLES)
+
+
+@contextmanager
+def read_history(
+    conn: Connection[Any],
+    schema: str,
+    *,
+    migration_id: str | None = None,
+    since: timedelta | None = None,
+    steps: bool = True,
+    times: bool = True,
+) -> Iterator[History]:
+    """The history of the ledger, to be consumed inside the `with`: one snapshot of the database, read as it is asked for.
+
+    `steps` and `times` say whether steps, and when they ran, are wanted: what is not wanted is not read.
+    """
+    given = {"id": migration_id, "since": since, "steps": steps, "times": times}
+    with _one_snapshot(conn):
+        count = _value(conn, "count_applied", schema, given)
+        unfinished = _unfinished(conn, schema, given)
+        # Closed whatever happens: a stream that is left half-read holds the connection, and the rollback would wait.
+        with closing(_applied(conn, schema, given)) as applied, closing(_not_applied(conn, schema, unfinished)) as rest:
+            ids_only = (MigrationHistory(i, applied_at=None) for i in unfinished)
+            yield History(count, applied, len(unfinished), rest if steps else ids_only)
+
+
+def read_status(conn: Connection[Any], schema: str, *, migration_id: str | None = None) -> LedgerStatus:
+    """How many migrations are applied, and where each of the others stands."""
+    given = {"id": migration_id, "since": None}
+    with _one_snapshot(conn):
+        last = conn.execute(query("history", "last_applied", schema), given).fetchone()
+        unfinished = _unfinished(conn, schema, given)
+        shown = unfinished[:STATUS_LIMIT]
+        moved = conn.execute(query("history", "rows_moved", schema), {"ids": shown})
+        return LedgerStatus(
+            applied_count=_value(conn, "count_applied", schema, given),
+            last_applied=AppliedMigration(*last) if last else None,
+            not_applied_count=len(unfinished),
+            not_applied=tuple(_not_applied(conn, schema, shown)),
+            rows={(row[0], row[1]): RowsMoved(row[2], row[3]) for row in moved},
+        )
+
+
+def read_recoverable(conn: Connection[Any], schema: str) -> list[RecoverableArtifact]:
+    """Every artifact that still holds data, newest first, expired ones included."""
+    cursor = conn.cursor(row_factory=class_row(RecoverableArtifact))
+    return cursor.execute(query("history", "recoverable", schema)).fetchall()
+
+
+def applied_digests(
+    conn: Connection[Any], schema: str, migration_ids: Sequence[str]
+) -> dict[str, tuple[str, ...] | None]:
+    """Which of these migrations are applied, with the digests of their steps, where those are known."""
+    rows = conn.execute(query("history", "applied_among", schema), {"ids": list(migration_ids)})
+    return {row[0]: None if row[1] is None else tuple(row[1]) for row in rows}
+
+
+def applied_owners(conn: Connection[Any], schema: str, names: Sequence[str]) -> frozenset[str]:
+    """Which of these resources began a migration that is applied."""
+    rows = conn.execute(query("history", "applied_owners", schema), {"names": list(names)})
+    return frozenset(row[0] for row in rows)
+
+
+@contextmanager
+def _one_snapshot(conn: Connection[Any]) -> Iterator[None]:
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _value(conn: Connection[Any], name: str, schema: str, given: dict[str, Any]) -> Any:
+    row = conn.execute(query("history", name, schema), given).fetchone()
+    return None if row is None else row[0]
+
+
+def _unfinished(conn: Connection[Any], schema: str, given: dict[str, Any]) -> list[str]:
+    return [row[0] for row in conn.execute(query("history", "unfinished", schema), given)]
+
+
+def _stream(conn: Connection[Any], name: str, schema: str, given: dict[str, Any]) -> Generator[Any]:
+    """Rows as the server finds them; binary, for arrays are read several times faster so."""
+    cursor = conn.cursor(row_factory=namedtuple_row)
+    yield from cursor.stream(query("history", name, schema), given, binary=True)
+
+
+def _applied(conn: Connection[Any], schema: str, given: dict[str, Any]) -> Generator[MigrationHistory]:
+    with closing(_stream(conn, "applied", schema, given)) as rows:
+        for row in rows:
+            yield MigrationHistory(
+                id=row.id,
+                applied_at=row.applied_at,
+                steps=steps_of(_attempts(row)),
+                models=row.models,
+                relations=row.relations,
+                captured_at=row.captured_at,
+            )
+
+
+def _not_applied(conn: Connection[Any], schema: str, ids: list[str]) -> Generator[MigrationHistory]:
+    if not ids:
+        return
+    for row in _stream(conn, "not_applied", schema, {"ids": ids}):
+        planned = [
+            (kind, _worst(levels))
+            for kind, levels in zip(row.planned_kinds or (), row.planned_levels or (), strict=True)
+        ]
+        yield MigrationHistory(id=row.id, applied_at=None, begun=bool(planned), steps=steps_of(_attempts(row), planned))
+
+
+def _attempts(row: Any) -> Iterable[StepAttemptRow]:
+    """The arrays of a row, turned into the attempts they hold."""
+    if row.steps is None:
+        return ()
+    unread = [None] * len(row.steps)
+    times = (row.started or unread, row.finished or unread)
+    columns = (row.steps, row.kinds, row.levels, row.scores, row.statuses, row.errors, *times)
+    return map(StepAttemptRow._make, zip(*columns, strict=True))
+
+
+def _worst(levels: str | None) -> str:
+    found = [RiskLevel(level) for level in (levels or "").split()]
+    return max(found, key=lambda level: level.score, default=RiskLevel.SAFE).value

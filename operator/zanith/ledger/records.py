@@ -1,0 +1,155 @@
+"""Rows of the five tables as immutable values, and the view of one migration that everyone decides by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from zanith.core.graph import DatabaseIdentity
+from zanith.planning.plan import Plan
+
+StepStatus = Literal["running", "done", "failed", "interrupted", "reverted"]
+
+REFUSED_PREFIX = "refused — "
+"""How the error of a refusal begins: the page's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepAttempt:
+    """A row of `_zanith_migration_steps`: one attempt of one step, without its SQL."""
+
+    migration_id: str
+    step_index: int
+    operation_kind: str
+    risk_level: str
+    risk_score: int
+    status: StepStatus
+    error: str | None
+    started_at: datetime
+    finished_at: datetime | None
+    refused_plan: str | None = None
+    """For a refusal: the plan hash its `sql` begins with."""
+
+    @property
+    def refused(self) -> bool:
+        return self.status == "failed" and (self.error or "").startswith(REFUSED_PREFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A row of `_zanith_migration_checkpoints`. Lane -1 is the statement cursor, others are key ranges of a backfill.
+
+    A backfill's cursor holds `estimated` (rows expected, int or null), `rate` (rows a second, int), `throttled`
+    (a reason of the Throttled condition or null) and `throttledSeconds` beside its position.
+    """
+
+    step_index: int
+    lane: int
+    cursor: dict[str, Any]
+    processed_rows: int
+    status: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A row of `_zanith_migration_artifacts`."""
+
+    id: str
+    migration_id: str
+    artifact_type: str
+    source_schema: str
+    source_table: str
+    source_column: str | None
+    physical_name: str | None
+    row_count: int | None
+    checksum: str | None
+    recovery_sql: str
+    created_at: datetime
+    expires_at: datetime | None
+    restored_at: datetime | None
+
+    @property
+    def source(self) -> str:
+        """`table` or `table.column`."""
+        return self.source_table if self.source_column is None else f"{self.source_table}.{self.source_column}"
+
+    @property
+    def holds_data(self) -> bool:
+        """Neither restored nor purged; an expired one under `Retain` still holds its data."""
+        return self.restored_at is None and self.physical_name is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The ZanithMigration that began a migration; both empty for one begun by the CLI."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenPlan:
+    """The snapshot `plan`: what was agreed when the migration began."""
+
+    plan: Plan
+    plan_hash: str
+    spec_hash: str
+    digests: tuple[str, ...]
+    """A digest per step of the spec, in order; the truth about which steps were edited."""
+    owner: Owner
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The snapshot `summary`: what history prints without reading the whole graph."""
+
+    models: int
+    relations: int
+    hash: str
+    captured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationRecord:
+    """Everything the ledger says of one migration, read in one REPEATABLE READ transaction."""
+
+    database: DatabaseIdentity
+    now: datetime
+    """The database's clock, to judge expiry and heartbeats by."""
+    applied_at: datetime | None = None
+    attempts: tuple[StepAttempt, ...] = ()
+    """All attempts of all steps, ordered by (step_index, started_at); at most 5,000."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    frozen: FrozenPlan | None = None
+    summary: Summary | None = None
+
+    @property
+    def began(self) -> bool:
+        """Whether the migration began: a refusal does not begin one."""
+        return self.frozen is not None
+
+    def latest(self, step_index: int) -> StepAttempt | None:
+        """The newest attempt of a step."""
+        rows = [a for a in self.attempts if a.step_index == step_index]
+        return rows[-1] if rows else None
+
+
+def refusal_key(plan_hash: str, retry: str) -> str:
+    """What a refusal's audit row says after `-- plan `: the same refusal is recorded once per key."""
+    return plan_hash if not retry else f"{plan_hash} retry {retry}"
+
+
+def refusal_reason(error: str) -> str:
+    """The condition's reason for the recorded words of a refusal."""
+    words = error.removeprefix(REFUSED_PREFIX)
+    if words.startswith("max risk"):
+        return "RiskBudgetExceeded"
+    if words.startswith("destructive"):
+        return "DestructiveNotAllowed"
+    if words.startswith("reason"):
+        return "ReasonForbidden"
+    return "ProbeFailed"

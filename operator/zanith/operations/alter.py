@@ -1,0 +1,90 @@
+"""Operations that change a column in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field
+
+from zanith.core.graph import SchemaGraph
+from zanith.core.identifiers import TableKey
+from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.statement import Probe, Statement
+from zanith.operations import parts
+from zanith.operations.operation import Name, Operation
+from zanith.operations.step_context import StepContext, Undo
+
+
+class AlterColumnNullable(Operation):
+    """Make a column NOT NULL without scanning the table under a strong lock, or allow NULLs again."""
+
+    kind: ClassVar[str] = "alterColumnNullable"
+
+    table: Name
+    """Name of the table."""
+    schema_name: Name | None = Field(None, alias="schema")
+    """Schema of the table. Default: `spec.database.schema`."""
+    column: Name
+    """Name of the column."""
+    nullable: bool
+    """Whether NULL is allowed from now on."""
+
+    def target(self, ctx: StepContext) -> str:
+        return f"{self._key(ctx)}.{self.column}"
+
+    def problems(self, ctx: StepContext) -> Iterator[str]:
+        key = self._key(ctx)
+        table = ctx.graph.table(key)
+        column = None if table is None else table.column(self.column)
+        if table is None or column is None:
+            yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
+            return
+        if column.not_null is not self.nullable:
+            yield f"column {key}.{self.column} is {'already nullable' if self.nullable else 'NOT NULL already'}"
+        if self.nullable and table.primary_key is not None and self.column in table.primary_key.columns:
+            yield f"column {key}.{self.column} is part of the primary key and must stay NOT NULL"
+        if self.nullable and column.identity is not None:
+            yield f"column {key}.{self.column} is an identity column and must stay NOT NULL"
+
+    def findings(self, ctx: StepContext) -> Iterator[Finding]:
+        if self.nullable:
+            yield Finding(
+                RiskLevel.LOW,
+                ReasonCode.CHANGES_COLUMN_NOT_NULL_TO_NULLABLE,
+                f"readers of {self.target(ctx)} may meet NULLs they do not expect",
+            )
+        else:
+            yield Finding(
+                RiskLevel.HIGH,
+                ReasonCode.CHANGES_COLUMN_NULLABLE_TO_NOT_NULL,
+                f"writes that leave {self.target(ctx)} NULL fail from now on; the table is checked without blocking it",
+            )
+
+    def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
+        key = self._key(ctx)
+        if self.nullable:
+            return (parts.drop_not_null(key, self.column),)
+        return parts.set_not_null(ctx.facts, key, self.column)
+
+    def probes(self, ctx: StepContext) -> tuple[Probe, ...]:
+        return () if self.nullable else (parts.nulls_probe(self._key(ctx), self.column),)
+
+    def undo(self, ctx: StepContext) -> Undo:
+        key = self._key(ctx)
+        if not self.nullable:
+            return Undo(statements=(parts.drop_not_null(key, self.column),))
+        return Undo(
+            statements=parts.set_not_null(ctx.facts, key, self.column),
+            probes=(parts.nulls_probe(key, self.column),),
+        )
+
+    def project(self, ctx: StepContext) -> SchemaGraph:
+        table = ctx.graph.table(self._key(ctx))
+        column = None if table is None else table.column(self.column)
+        assert table is not None
+        assert column is not None
+        return ctx.graph.with_table(parts.with_not_null(table, column, not self.nullable))
+
+    def _key(self, ctx: StepContext) -> TableKey:
+        return ctx.key(self.schema_name, self.table)

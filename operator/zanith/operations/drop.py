@@ -1,0 +1,231 @@
+"""Operations that take a column away: for good, or aside until its artifact expires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from psycopg import sql
+from pydantic import Field
+
+from zanith.core.graph import SchemaGraph, Table
+from zanith.core.identifiers import TableKey, fit, ident
+from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.statement import ArtifactDraft, Lock, Statement
+from zanith.operations import parts
+from zanith.operations.operation import Name, Operation
+from zanith.operations.step_context import StepContext, Undo
+
+
+class DropColumn(Operation):
+    """Drop a column and its data for good. No artifact is kept: prefer softDropColumn."""
+
+    kind: ClassVar[str] = "dropColumn"
+
+    table: Name
+    """Name of the table."""
+    schema_name: Name | None = Field(None, alias="schema")
+    """Schema of the table. Default: `spec.database.schema`."""
+    column: Name
+    """Name of the column."""
+
+    def target(self, ctx: StepContext) -> str:
+        return f"{self._key(ctx)}.{self.column}"
+
+    def problems(self, ctx: StepContext) -> Iterator[str]:
+        key = self._key(ctx)
+        table = ctx.graph.table(key)
+        if table is None or table.column(self.column) is None:
+            yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
+            return
+        if len(table.columns) == 1:
+            yield f"{key}.{self.column} is the table's only column"
+        yield from _drop_blockers(ctx.graph, table, self.column)
+
+    def findings(self, ctx: StepContext) -> Iterator[Finding]:
+        yield Finding(
+            RiskLevel.DESTRUCTIVE,
+            ReasonCode.DROPS_COLUMN_WITH_DATA,
+            f"{self.target(ctx)} and its data are gone for good; no artifact is kept",
+            safer=f"- softDropColumn: {{table: {self.table}, column: {self.column}}}",
+        )
+        yield from _locked_parents(ctx, self._key(ctx), self.column)
+
+    def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
+        key = self._key(ctx)
+        parents = referenced_tables(ctx.graph, key, self.column)
+        drop = sql.SQL("DROP COLUMN {}").format(ident(self.column))
+        return (Statement(sql=parts.alter_table(key, drop), lock=Lock.ACCESS_EXCLUSIVE, on=(key, *parents)),)
+
+    def undo(self, ctx: StepContext) -> Undo:
+        return Undo(refused=f"{self.target(ctx)} was dropped for good; no artifact was kept")
+
+    def project(self, ctx: StepContext) -> SchemaGraph:
+        table = ctx.graph.table(self._key(ctx))
+        assert table is not None
+        return ctx.graph.with_table(table.without_column(self.column))
+
+    def _key(self, ctx: StepContext) -> TableKey:
+        return ctx.key(self.schema_name, self.table)
+
+
+class SoftDropColumn(Operation):
+    """Take a column away from applications at once, but keep it: renamed aside, with an artifact to get it back by."""
+
+    kind: ClassVar[str] = "softDropColumn"
+
+    table: Name
+    """Name of the table."""
+    schema_name: Name | None = Field(None, alias="schema")
+    """Schema of the table. Default: `spec.database.schema`."""
+    column: Name
+    """Name of the column."""
+
+    def target(self, ctx: StepContext) -> str:
+        return f"{self._key(ctx)}.{self.column}"
+
+    def problems(self, ctx: StepContext) -> Iterator[str]:
+        key = self._key(ctx)
+        table = ctx.graph.table(key)
+        column = None if table is None else table.column(self.column)
+        if table is None or column is None:
+            yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
+            return
+        if table.primary_key is not None and self.column in table.primary_key.columns:
+            yield f"{key}.{self.column} is part of the primary key; inserts without it would fail"
+        if column.identity is not None:
+            yield f"{key}.{self.column} is an identity column and cannot become nullable"
+        if table.partition_of is not None:
+            yield f"{key} is a partition; soft-drop the column of {table.partition_of}"
+        if self.column in (table.partition_key or ""):
+            yield f"{key}.{self.column} is part of the partition key"
+
+    def findings(self, ctx: StepContext) -> Iterator[Finding]:
+        yield Finding(
+            RiskLevel.MEDIUM,
+            ReasonCode.SOFT_DROPS_COLUMN,
+            f"queries that name {self.target(ctx)} fail from now on; its data is kept",
+        )
+        table = ctx.graph.table(self._key(ctx))
+        if table is not None:
+            yield from _dependents(ctx.graph, table, self.column)
+
+    def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
+        return soft_drop(ctx, self._key(ctx), self.column)
+
+    def undo(self, ctx: StepContext) -> Undo:
+        key = self._key(ctx)
+        column = ctx.graph.column(key, self.column)
+        back = parts.brief(key, _rename(physical_name(ctx, self.column), self.column))
+        if column is None or not column.not_null:
+            return Undo(statements=(back,))
+        return Undo(
+            statements=(back, *parts.set_not_null(ctx.facts, key, self.column)),
+            unless=parts.nulls_probe(key, physical_name(ctx, self.column)),
+            otherwise=Undo(statements=(back,)),
+        )
+
+    def project(self, ctx: StepContext) -> SchemaGraph:
+        table = ctx.graph.table(self._key(ctx))
+        assert table is not None
+        return ctx.graph.with_table(table.without_column(self.column))
+
+    def _key(self, ctx: StepContext) -> TableKey:
+        return ctx.key(self.schema_name, self.table)
+
+
+def physical_name(ctx: StepContext, column: str) -> str:
+    """`_zanith_dropped_<column>_<migration>`, shortened with a hash where it would exceed 63 bytes."""
+    return fit(f"_zanith_dropped_{column}_{ctx.migration_id}")
+
+
+def soft_drop(ctx: StepContext, key: TableKey, column: str) -> tuple[Statement, ...]:
+    """Rename aside and lift NOT NULL, so that inserts which no longer know the column succeed; one transaction."""
+    aside = physical_name(ctx, column)
+    found = ctx.graph.column(key, column)
+    required = found is not None and found.not_null
+    artifact = ArtifactDraft(
+        artifact_type="soft_drop_column",
+        source_schema=key.schema,
+        source_table=key.name,
+        source_column=column,
+        physical_name=aside,
+        recovery_sql=parts.alter_table(key, _rename(aside, column)),
+    )
+    rename = Statement(
+        sql=parts.alter_table(key, _rename(column, aside)),
+        lock=Lock.ACCESS_EXCLUSIVE,
+        on=(key,),
+        artifact=artifact,
+    )
+    return (rename, parts.drop_not_null(key, aside, with_previous=True)) if required else (rename,)
+
+
+def referenced_tables(graph: SchemaGraph, key: TableKey, column: str) -> tuple[TableKey, ...]:
+    """Tables that foreign keys over the column reference: dropping the constraint locks those too."""
+    table = graph.table(key)
+    constraints = () if table is None else table.constraints
+    found = dict.fromkeys(
+        c.references for c in constraints if c.kind == "foreign_key" and c.references and column in c.columns
+    )
+    return tuple(p for p in found if p != key)
+
+
+def _rename(old: str, new: str) -> sql.Composable:
+    return sql.SQL("RENAME COLUMN {} TO {}").format(ident(old), ident(new))
+
+
+def _drop_blockers(graph: SchemaGraph, table: Table, column: str) -> Iterator[str]:
+    """What PostgreSQL would refuse to drop the column for; said before, by name."""
+    what = f"{table.key}.{column}"
+    for view in graph.views:
+        if (table.key, column) in view.depends_on:
+            yield f"view {view.schema}.{view.name} uses {what}; change the view first"
+    unique_over = {c.name for c in table.constraints if c.kind in ("primary_key", "unique") and column in c.columns}
+    if unique_over:
+        for other, constraint in graph.incoming_foreign_keys(table.key):
+            if column in constraint.definition.rpartition("REFERENCES")[2]:
+                yield f"foreign key {constraint.name} of {other.key} references {what}; drop it first"
+    if table.partition_of is not None:
+        yield f"{table.key} is a partition; drop the column of {table.partition_of}"
+
+
+def _dependents(graph: SchemaGraph, table: Table, column: str) -> Iterator[Finding]:
+    """What goes on living with a column that gets no values any more."""
+    what = f"{table.key}.{column}"
+    for view in graph.views:
+        if (table.key, column) in view.depends_on:
+            yield Finding(
+                RiskLevel.MEDIUM,
+                ReasonCode.BREAKS_DEPENDENTS,
+                f"view {view.schema}.{view.name} goes on showing {what}, which gets no new values",
+            )
+    for constraint in table.constraints:
+        if column not in constraint.columns:
+            continue
+        if constraint.kind == "check":
+            yield Finding(
+                RiskLevel.MEDIUM,
+                ReasonCode.BREAKS_DEPENDENTS,
+                f"CHECK {constraint.name} names {what}; rows inserted without it are checked with NULL",
+            )
+        elif constraint.kind == "foreign_key":
+            yield Finding(
+                RiskLevel.LOW, ReasonCode.BREAKS_DEPENDENTS, f"foreign key {constraint.name} goes on over {what}"
+            )
+        elif constraint.kind == "unique" and "NULLS NOT DISTINCT" in constraint.definition:
+            yield Finding(
+                RiskLevel.HIGH,
+                ReasonCode.BREAKS_DEPENDENTS,
+                f"UNIQUE {constraint.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
+                safer="drop the unique constraint first",
+            )
+
+
+def _locked_parents(ctx: StepContext, key: TableKey, column: str) -> Iterator[Finding]:
+    for parent in referenced_tables(ctx.graph, key, column):
+        yield Finding(
+            RiskLevel.MEDIUM,
+            ReasonCode.LOCKS_SECOND_TABLE,
+            f"a foreign key goes with the column, which locks {parent} too for an instant (ACCESS EXCLUSIVE)",
+        )

@@ -1,0 +1,220 @@
+"""Operations on indexes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, ClassVar
+
+from psycopg import sql
+from pydantic import Field
+
+from zanith.core.graph import Index, SchemaGraph, Table
+from zanith.core.identifiers import TableKey, fit, ident, table_ident
+from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.sql import SqlProblem, parse_expression, parse_index_element, printed, raw, render
+from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, ProbeKind, Statement
+from zanith.operations import parts
+from zanith.operations.operation import Name, Operation, SqlCondition, SqlIndexElement
+from zanith.operations.step_context import StepContext, Undo, nearest
+
+
+class AddIndex(Operation):
+    """Build an index without blocking writes: always CONCURRENTLY."""
+
+    kind: ClassVar[str] = "addIndex"
+
+    table: Name
+    """Name of the table."""
+    schema_name: Name | None = Field(None, alias="schema")
+    """Schema of the table. Default: `spec.database.schema`."""
+    columns: list[SqlIndexElement] = Field(min_length=1, max_length=32)
+    """Exact column names, or elements as in CREATE INDEX: `lower(email)`, `created_at DESC`."""
+    unique: bool = False
+    """Whether no two rows may be equal in it."""
+    name: Name | None = None
+    """Name of the index. Default: PostgreSQL's pattern, `table_column_idx`."""
+    method: Annotated[str, Field(pattern="^[a-z_][a-z0-9_]*$", max_length=63)] = "btree"
+    """Access method: btree, hash, gin, gist, spgist, brin, or an extension's."""
+    where: SqlCondition | None = None
+    """Only rows that match: a partial index."""
+    include: list[Name] = Field(default_factory=list, max_length=32)
+    """Columns carried along, not part of the key."""
+    nulls_not_distinct: bool = False
+    """For a unique index: NULLs count as equal."""
+
+    def target(self, ctx: StepContext) -> str:
+        return f"{self._key(ctx)} ({', '.join(self.columns)})"
+
+    def problems(self, ctx: StepContext) -> Iterator[str]:
+        table = ctx.graph.table(self._key(ctx))
+        if table is None:
+            yield ctx.missing_table(self._key(ctx))
+            return
+        if table.partition_key is not None:
+            yield f"{table.key} is partitioned; PostgreSQL builds no index on it CONCURRENTLY: index its partitions"
+        for element in self.columns:
+            yield from self._element_problems(ctx, table, element)
+        yield from (ctx.missing_column(table, c) for c in self.include if table.column(c) is None)
+        if self.where is not None:
+            unknown = parts.unknown_columns(table, parse_expression(self.where).columns)
+            yield from (ctx.missing_column(table, c) for c in unknown)
+        name = self.index_name
+        taken = [i.name for t in ctx.graph.tables if t.schema == table.schema for i in t.indexes]
+        taken += [
+            c.name
+            for t in ctx.graph.tables
+            if t.schema == table.schema
+            for c in t.constraints
+            if c.kind in ("primary_key", "unique", "exclude")
+        ]
+        taken += [t.name for t in ctx.graph.tables if t.schema == table.schema]
+        if name in taken:
+            yield f"a relation named {table.schema}.{name} exists already; give the index another `name`"
+        if self.nulls_not_distinct and not self.unique:
+            yield f"nullsNotDistinct of index {name} needs unique: true"
+
+    def findings(self, ctx: StepContext) -> Iterator[Finding]:
+        yield Finding(
+            RiskLevel.LOW,
+            ReasonCode.ADDS_INDEX,
+            f"index {self.index_name} is built concurrently; {self._key(ctx)} stays readable and writable",
+        )
+        if self.unique:
+            yield Finding(
+                RiskLevel.MEDIUM,
+                ReasonCode.ADDS_UNIQUE_CONSTRAINT,
+                f"writes that would double a value of {self.target(ctx)} fail from the moment the build begins",
+            )
+
+    def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
+        key = self._key(ctx)
+        create = sql.SQL("CREATE {}INDEX CONCURRENTLY {} ON {} USING {} ({}){}{}{}").format(
+            sql.SQL("UNIQUE " if self.unique else ""),
+            ident(self.index_name),
+            table_ident(key),
+            ident(self.method),
+            sql.SQL(", ").join(self._element(ctx, e) for e in self.columns),
+            sql.SQL(" INCLUDE ({})").format(sql.SQL(", ").join(ident(c) for c in self.include))
+            if self.include
+            else sql.SQL(""),
+            sql.SQL(" NULLS NOT DISTINCT" if self.nulls_not_distinct else ""),
+            sql.SQL(" WHERE {}").format(parse_expression(self.where).composed) if self.where else sql.SQL(""),
+        )
+        return (
+            Statement(
+                sql=render(create),
+                lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+                on=(key,),
+                transactional=False,
+                scans=True,
+                done_when=IndexIsValid(schema=key.schema, index=self.index_name, table=key.name),
+            ),
+        )
+
+    def probes(self, ctx: StepContext) -> tuple[Probe, ...]:
+        table = ctx.graph.table(self._key(ctx))
+        plain = table is not None and all(table.column(e) is not None for e in self.columns)
+        if not self.unique or not plain:
+            return ()
+        key = self._key(ctx)
+        columns = sql.SQL(", ").join(ident(c) for c in self.columns)
+        known = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(c)) for c in self.columns)
+        conditions = [] if self.nulls_not_distinct else [known]
+        if self.where is not None:
+            conditions.append(parse_expression(self.where).composed)
+        where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
+        question = sql.SQL("SELECT 1 FROM {}{} GROUP BY {} HAVING count(*) > 1 LIMIT 1").format(
+            table_ident(key), where, columns
+        )
+        return (
+            Probe(
+                kind=ProbeKind.DUPLICATES,
+                sql=render(question),
+                question=f"{key} has duplicates in ({', '.join(self.columns)})",
+                remedy="remove the duplicates first, or build the index without unique",
+            ),
+        )
+
+    def undo(self, ctx: StepContext) -> Undo:
+        key = self._key(ctx)
+        drop = sql.SQL("DROP INDEX CONCURRENTLY {}").format(ident(key.schema, self.index_name))
+        return Undo(
+            statements=(
+                Statement(
+                    sql=render(drop),
+                    lock=Lock.SHARE_UPDATE_EXCLUSIVE,
+                    on=(key,),
+                    transactional=False,
+                    scans=True,
+                    done_when=IndexIsAbsent(schema=key.schema, index=self.index_name, table=key.name),
+                ),
+            )
+        )
+
+    def project(self, ctx: StepContext) -> SchemaGraph:
+        table = ctx.graph.table(self._key(ctx))
+        assert table is not None
+        plain = [self._plain_column(table, e) for e in self.columns]
+        used = {c for e in self.columns for c in self._columns_of(table, e)}
+        if self.where is not None:
+            used |= parse_expression(self.where).columns
+        named = dict.fromkeys([*(c for c in plain if c is not None), *self.include])
+        index = Index(
+            name=self.index_name,
+            definition=self._printed(table),
+            columns=(*named, *sorted(used - set(named))),
+            unique=self.unique,
+        )
+        return ctx.graph.with_table(table.with_index(index))
+
+    @property
+    def index_name(self) -> str:
+        """The name given, else `<table>_<columns>_idx`, expressions as `expr`, shortened with a hash."""
+        if self.name is not None:
+            return self.name
+        words = [e if re.fullmatch(r"\w+", e) else "expr" for e in self.columns]
+        return fit("_".join([self.table, *words, "idx"]))
+
+    def _key(self, ctx: StepContext) -> TableKey:
+        return ctx.key(self.schema_name, self.table)
+
+    def _element(self, ctx: StepContext, element: str) -> sql.Composable:
+        table = ctx.graph.table(self._key(ctx))
+        if table is not None and table.column(element) is not None:
+            return ident(element)
+        return raw(parse_index_element(element).text)
+
+    def _columns_of(self, table: Table, element: str) -> frozenset[str]:
+        return frozenset({element}) if table.column(element) else parse_index_element(element).columns
+
+    def _plain_column(self, table: Table, element: str) -> str | None:
+        """The column an element is, whatever order or operator class it names; None for an expression."""
+        return element if table.column(element) else parse_index_element(element).column
+
+    def _element_problems(self, ctx: StepContext, table: Table, element: str) -> Iterator[str]:
+        if table.column(element) is not None:
+            return
+        try:
+            parsed = parse_index_element(element)
+        except SqlProblem as problem:
+            names = [c.name for c in table.columns]
+            yield f"index column {element!r} of {table.key} {problem}{nearest(element, names)}"
+            return
+        yield from (ctx.missing_column(table, c) for c in parts.unknown_columns(table, parsed.columns))
+        volatile = sorted(parsed.functions & ctx.facts.volatile_functions)
+        if volatile:
+            yield f"index column {element!r} of {table.key} uses {volatile[0]}, which is not IMMUTABLE"
+
+    def _printed(self, table: Table) -> str:
+        """As `pg_get_indexdef` prints it, for plain columns and expressions written the way PostgreSQL prints them."""
+        elements = ", ".join(printed(e) if table.column(e) else e for e in self.columns)
+        text = f"CREATE {'UNIQUE ' if self.unique else ''}INDEX {printed(self.index_name)} ON "
+        text += f"{printed(table.schema)}.{printed(table.name)} USING {self.method} ({elements})"
+        if self.include:
+            text += f" INCLUDE ({', '.join(printed(c) for c in self.include)})"
+        if self.nulls_not_distinct:
+            text += " NULLS NOT DISTINCT"
+        if self.where:
+            text += f" WHERE ({self.where})"
+        return text

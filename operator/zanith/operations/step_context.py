@@ -1,0 +1,70 @@
+"""What an operation is given to plan with, and the small vocabulary its answers use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from zanith.core.graph import Column, Facts, SchemaGraph, Table, TableSize
+from zanith.core.identifiers import TableKey
+from zanith.core.statement import Probe, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """The database as it will be when this step begins, and where in which migration the step stands."""
+
+    facts: Facts
+    migration_id: str
+    step_index: int
+    """Counts from 1."""
+    before: SchemaGraph = field(default_factory=SchemaGraph)
+    """The graph when the migration began, to tell what it added itself."""
+
+    @property
+    def graph(self) -> SchemaGraph:
+        return self.facts.graph
+
+    def key(self, schema: str | None, table: str) -> TableKey:
+        """The table a step names; its own `schema:` wins over `spec.database.schema`."""
+        return TableKey(schema or self.facts.default_schema, table)
+
+    def size(self, key: TableKey) -> TableSize | None:
+        return self.facts.sizes.get(key)
+
+    def with_graph(self, graph: SchemaGraph) -> StepContext:
+        """The same place in a database of another shape: what the next step plans against."""
+        return replace(self, facts=replace(self.facts, graph=graph))
+
+    def missing_table(self, key: TableKey) -> str:
+        names = [t.name for t in self.graph.tables if t.schema == key.schema]
+        return f"table {key} does not exist{nearest(key.name, names)}"
+
+    def missing_column(self, table: Table, column: str) -> str:
+        return f"column {table.key}.{column} does not exist{nearest(column, [c.name for c in table.columns])}"
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """How to take a step back: statements, or the reason why not.
+
+    If the probe `unless` finds a row when the undo is about to run, `otherwise` is done instead.
+    """
+
+    statements: tuple[Statement, ...] = ()
+    refused: str = ""
+    probes: tuple[Probe, ...] = ()
+    unless: Probe | None = None
+    otherwise: Undo | None = None
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """` (did you mean X?)` for the candidate closest in spelling, else nothing."""
+    found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def is_required(column: Column) -> bool:
+    """NOT NULL with nothing that fills it."""
+    return column.not_null and column.default is None and column.identity is None and column.generated is None

@@ -1,0 +1,88 @@
+"""Planning: the steps of a spec against the graph, each against what the one before leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from zanith.api.spec import MigrationSpec
+from zanith.core.errors import SpecError
+from zanith.core.graph import Facts, SchemaGraph
+from zanith.operations.step import Step
+from zanith.operations.step_context import StepContext
+from zanith.planning.plan import Plan, PlannedStep
+
+
+def plan_migration(spec: MigrationSpec, facts: Facts) -> Plan:
+    """The plan of a migration that has not begun. Raises SpecError naming each step by path."""
+    steps, _ = _plan_steps(spec, facts, first=1)
+    return Plan(migration_id=spec.migration_id, database=facts.database, steps=steps)
+
+
+def plan_migrations(specs: Iterable[MigrationSpec], facts: Facts) -> list[Plan]:
+    """Plans of several pending migrations in order, each on the graph the ones before leave behind."""
+    plans = []
+    for spec in specs:
+        steps, graph = _plan_steps(spec, facts, first=1)
+        plans.append(Plan(migration_id=spec.migration_id, database=facts.database, steps=steps))
+        facts = replace(facts, graph=graph)
+    return plans
+
+
+def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collection[int]) -> Plan:
+    """A begun plan with the steps that were appended to the spec since.
+
+    `facts` are live; the frozen steps not in `done` are projected first. Raises SpecError.
+    """
+    graph = facts.graph
+    begun = len(plan.steps)
+    for index, step in enumerate(spec.steps[:begun], start=1):
+        if index not in done:
+            ctx = StepContext(replace(facts, graph=graph), spec.migration_id, index, facts.graph)
+            graph = step.operation.project(ctx)
+    added, _ = _plan_steps(spec, replace(facts, graph=graph), first=begun + 1)
+    return replace(plan, steps=(*plan.steps, *added))
+
+
+def step_digest(step: Step) -> str:
+    """Hash of a step as written; a default spelt out or left out is the same, so new options change no digest."""
+    content = step.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+def spec_digests(spec: MigrationSpec) -> tuple[str, ...]:
+    """A digest per step, in order."""
+    return tuple(step_digest(step) for step in spec.steps)
+
+
+def spec_hash(spec: MigrationSpec) -> str:
+    """Over the migration id and all steps."""
+    return hashlib.sha256("\n".join([spec.migration_id, *spec_digests(spec)]).encode()).hexdigest()[:32]
+
+
+def _plan_steps(spec: MigrationSpec, facts: Facts, *, first: int) -> tuple[tuple[PlannedStep, ...], SchemaGraph]:
+    """Plan the steps from number `first` on. Stops at the first step with problems: what follows would only echo it."""
+    graph = facts.graph
+    planned = []
+    for index, step in enumerate(spec.steps[first - 1 :], start=first):
+        operation = step.operation
+        ctx = StepContext(replace(facts, graph=graph), spec.migration_id, index, facts.graph)
+        problems = [f"spec.steps[{index - 1}].{operation.kind}: {p}" for p in operation.problems(ctx)]
+        if problems:
+            raise SpecError(problems, step=index)
+        planned.append(
+            PlannedStep(
+                index=index,
+                kind=operation.kind,
+                target=operation.target(ctx),
+                digest=step_digest(step),
+                statements=operation.statements(ctx),
+                findings=tuple(operation.findings(ctx)),
+                probes=operation.probes(ctx),
+                undo=operation.undo(ctx),
+            )
+        )
+        graph = operation.project(ctx)
+    return tuple(planned), graph

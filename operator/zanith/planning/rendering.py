@@ -1,0 +1,143 @@
+"""A plan as people and programs read it: the page's shape, SQL, JSON. Pure, and it decides nothing.
+
+The words of `Migration plan — N pending migration(s):` and what follows are a contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zanith.core.risk import RiskLevel, by_level
+from zanith.core.statement import Statement
+from zanith.planning.plan import Plan, PlannedStep
+
+
+@dataclass(frozen=True, slots=True)
+class PendingMigration:
+    """A migration that is not applied yet, with its plan."""
+
+    plan: Plan
+    done: frozenset[int] = frozenset()
+    """Steps that are done already, of a migration that began."""
+    refused: str = ""
+    """What a gate says against it, as the audit would keep it: `refused — max risk 60`."""
+    approval: bool = False
+    """Whether a person has to approve it by its hash before it runs."""
+
+
+def plan_text(pending: Sequence[PendingMigration], *, verbose: bool = False) -> str:
+    """The plan for people; `verbose` adds objects, locks, and each risk with its reason and the safer way."""
+    lines = [f"Migration plan — {len(pending)} pending migration(s):"]
+    if pending:
+        steps = [step for p in pending for step in p.plan.steps]
+        levels = by_level(step.level for step in steps)
+        lines += [
+            f"Worst risk: {_worst(steps).value}",
+            f"Total risk score: {sum(step.score for step in steps)}",
+            f"By level: {', '.join(f'{level.value}={count}' for level, count in levels.items())}",
+        ]
+    for p in pending:
+        lines.append(f"▸ {p.plan.migration_id}")
+        for step in p.plan.steps:
+            sigil = "✓" if step.index in p.done else "·"
+            lines.append(f"  {sigil} [{step.level.value}] {step.kind}{f' {step.target}' if verbose else ''}")
+            if verbose:
+                lines += [f"      {line}" for line in _details(step)]
+        if p.refused:
+            lines.append(f"  {p.refused}")
+        if p.approval or verbose:
+            lines.append(f"  plan hash: {p.plan.hash}{' (waits for approval)' if p.approval else ''}")
+    return "\n".join(lines)
+
+
+def _details(step: PlannedStep) -> Iterator[str]:
+    for statement in step.statements:
+        if statement.lock.strength:
+            yield _lock(statement)
+    for finding in step.findings:
+        yield f"{finding.reason.value}: {finding.why}"
+        if finding.safer:
+            yield "safer: " + " ".join(finding.safer.split())
+    for probe in step.probes:
+        yield f"checked before it runs: {probe.question}"
+
+
+def _lock(statement: Statement) -> str:
+    return f"lock: {statement.lock.value} on {', '.join(str(table) for table in statement.on)}"
+
+
+def plan_sql(pending: Sequence[PendingMigration]) -> str:
+    """Every statement in order, each with the step it belongs to and its lock as comments."""
+    parts = []
+    for p in pending:
+        parts.append(f"-- {_comment(p.plan.migration_id)}, plan {p.plan.hash}")
+        for step in p.plan.steps:
+            state = ", done" if step.index in p.done else ""
+            parts.append(f"-- step {step.index}: [{step.level.value}] {step.kind} {_comment(step.target)}{state}")
+            for statement in step.statements:
+                if statement.lock.strength:
+                    parts.append(f"-- {_comment(_lock(statement))}")
+                if statement.backfill is not None:
+                    parts.append("-- run in batches, each with its checkpoint")
+                parts.append(f"{statement.sql.rstrip().rstrip(';')};")
+    return "\n".join(parts)
+
+
+def _comment(text: str) -> str:
+    """On one line: names may hold line breaks, and what follows one would be SQL."""
+    return " ".join(text.splitlines())
+
+
+def plan_json(pending: Sequence[PendingMigration]) -> dict[str, Any]:
+    """The plan for programs, everything in it; keys as in the resource's status."""
+    steps = [step for p in pending for step in p.plan.steps]
+    levels = by_level(step.level for step in steps)
+    return {
+        "pending": len(pending),
+        "worstRisk": _worst(steps).value if steps else None,
+        "totalScore": sum(step.score for step in steps),
+        "byLevel": {level.value: count for level, count in levels.items()},
+        "migrations": [_migration_json(p) for p in pending],
+    }
+
+
+def _migration_json(pending: PendingMigration) -> dict[str, Any]:
+    plan = pending.plan
+    return {
+        "migrationId": plan.migration_id,
+        "planHash": plan.hash,
+        "refused": pending.refused or None,
+        "waitsForApproval": pending.approval,
+        "risk": {
+            "level": plan.level.value,
+            "score": plan.level.score,
+            "totalScore": plan.total_score,
+            "reasons": [reason.value for reason in plan.reasons],
+        },
+        "steps": [_step_json(step, done=step.index in pending.done) for step in plan.steps],
+    }
+
+
+def _step_json(step: PlannedStep, *, done: bool) -> dict[str, Any]:
+    return {
+        "index": step.index,
+        "kind": step.kind,
+        "target": step.target,
+        "state": "Done" if done else "Pending",
+        "riskLevel": step.level.value,
+        "riskScore": step.score,
+        "findings": [
+            {"level": f.level.value, "reason": f.reason.value, "why": f.why, "safer": f.safer} for f in step.findings
+        ],
+        "statements": [
+            {"sql": s.sql, "lock": s.lock.value, "on": [str(table) for table in s.on], "transactional": s.transactional}
+            for s in step.statements
+        ],
+        "probes": [{"kind": p.kind.value, "question": p.question, "remedy": p.remedy} for p in step.probes],
+    }
+
+
+def _worst(steps: Sequence[PlannedStep]) -> RiskLevel:
+    return max((step.level for step in steps), key=lambda level: level.score)

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, catalog reading, SQLSTATE to our errors, locks. The one border to psycopg's errors."""

@@ -1,0 +1,154 @@
+"""Every operation kind through the harness, on PostgreSQL 15 and 18, with ordinary and hostile names."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from operations_harness.cases import CASES, NAMINGS, Case
+from operations_harness.driving import Driver, Recorder, prepare
+from servers import Database
+from zanith.core.errors import Refusal
+from zanith.core.graph import Facts, SchemaGraph
+from zanith.core.identifiers import TableKey, fit, table_ident
+from zanith.core.sql import raw
+from zanith.core.statement import Lock, Statement
+from zanith.execution.steps import transactions
+from zanith.operations.step_context import StepContext
+from zanith.postgres.catalog import read_facts
+from zanith.postgres.connecting import connect
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+every_naming = pytest.mark.parametrize("naming", NAMINGS.values(), ids=NAMINGS)
+
+
+@every_case
+@every_naming
+def test_applied_schema_is_the_projected_one_and_resuming_executes_nothing(
+    pg: Database, case: Case, naming: dict[str, str]
+) -> None:
+    driver = prepare(pg, case, naming)
+    projected = _projected(driver)
+    driver.apply()
+    assert driver.graph() == projected
+    pg.execute("DELETE FROM _zanith_migrations")
+    again = Recorder()
+    record = driver.apply(again)
+    assert again.count("statement_started") == 0
+    assert record.applied_at is not None
+
+
+@every_case
+@every_naming
+def test_undo_leaves_the_schema_as_it_was(pg: Database, case: Case, naming: dict[str, str]) -> None:
+    driver = prepare(pg, case, naming)
+    before = driver.graph()
+    driver.apply()
+    numbers = range(len(case.steps), 0, -1)
+    if case.undo_refused and case.undo_refused != "soft":
+        with pytest.raises(Refusal, match=case.undo_refused):
+            driver.undo(len(case.steps))
+        return
+    for number in numbers:
+        driver.undo(number)
+    assert _without_column_order(driver.graph()) == _without_column_order(before)
+    assert driver.record().applied_at is None
+    if case.undo_refused == "soft":
+        kept = pg.rows("SELECT attname FROM pg_attribute WHERE attname LIKE '\\_zanith\\_dropped\\_%'")
+        assert kept, "a column that holds data by now is kept aside, not dropped"
+
+
+@every_case
+@every_naming
+def test_locks_are_no_stronger_than_declared(pg: Database, case: Case, naming: dict[str, str]) -> None:
+    driver = prepare(pg, case, naming)
+    with pg.connect() as conn:
+        for step in driver.plan().steps:
+            for statements in transactions(step.statements):
+                declared = {table: s.lock for s in sorted(statements, key=_strength) for table in s.on}
+                for table, seen in _locks_taken(pg, conn, statements):
+                    assert seen.strength <= declared.get(table, Lock.ACCESS_SHARE).strength, (statements, table, seen)
+
+
+def _strength(statement: Statement) -> int:
+    return statement.lock.strength
+
+
+def _locks_taken(
+    pg: Database, conn: psycopg.Connection[Any], statements: tuple[Statement, ...]
+) -> list[tuple[TableKey, Lock]]:
+    """What the transaction locks of tables that were there before it; what it creates itself blocks nobody."""
+    before = [row[0] for row in pg.rows("SELECT oid::bigint FROM pg_class WHERE relkind IN ('r', 'p')")]
+    if not statements[0].transactional:
+        return _locks_taken_outside(pg, conn, statements[0], before)
+    with conn.transaction():
+        for statement in statements:
+            conn.execute(raw(statement.sql))
+        rows = conn.execute(_LOCKS, [conn.info.backend_pid, before]).fetchall()
+    return [(TableKey(schema, table), _lock(mode)) for schema, table, mode in rows]
+
+
+def _locks_taken_outside(
+    pg: Database, conn: psycopg.Connection[Any], statement: Statement, before: list[int]
+) -> list[tuple[TableKey, Lock]]:
+    """A concurrent build waits for a transaction that has written to the table: then its locks can be looked at."""
+    (table,) = statement.on
+    with pg.connect() as writer, pg.connect() as observer:
+        writer.execute("BEGIN")
+        writer.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(table_ident(table)))
+        building = threading.Thread(target=lambda: conn.execute(raw(statement.sql)))
+        building.start()
+        rows: list[Any] = []
+        deadline = time.monotonic() + 20
+        while not rows and time.monotonic() < deadline:
+            rows = observer.execute(_LOCKS, [conn.info.backend_pid, before]).fetchall()
+        writer.execute("COMMIT")
+        building.join()
+    assert rows, "the build took no lock at all"
+    return [(TableKey(schema, name), _lock(mode)) for schema, name, mode in rows]
+
+
+def test_the_plan_hash_does_not_depend_on_size_and_sees_another_database(pg: Database) -> None:
+    driver = prepare(pg, CASES[-1], NAMINGS["ordinary"])
+    small = driver.plan()
+    pg.execute("INSERT INTO users (email, age) SELECT 'x', n FROM generate_series(1, 5000) n; ANALYZE users")
+    assert driver.plan().hash == small.hash
+    with connect(driver.settings, application_name="test") as conn:
+        facts = read_facts(conn, "public")
+    assert facts.sizes[facts.graph.tables[0].key].rows == 5250
+
+
+_LOCKS = b"""
+SELECT n.nspname, c.relname, l.mode
+FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE l.pid = %s AND l.locktype = 'relation' AND l.granted AND c.oid = ANY(%s)
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+"""
+
+
+def _lock(mode: str) -> Lock:
+    return next(m for m in Lock if m.value.replace(" ", "") + "LOCK" == mode.upper())
+
+
+def _projected(driver: Driver) -> SchemaGraph:
+    with connect(driver.settings, application_name="test") as conn:
+        facts: Facts = read_facts(conn, driver.spec.database.schema_name)
+    ctx = StepContext(facts, driver.spec.migration_id, 1, facts.graph)
+    for step in driver.spec.steps:
+        ctx = ctx.with_graph(step.operation.project(ctx))
+    return ctx.graph
+
+
+def _without_column_order(graph: SchemaGraph) -> Any:
+    return [(t, sorted(t.columns, key=lambda c: c.name)) for t in graph.tables], graph.views, graph.enums
+
+
+def test_names_over_63_bytes_are_shortened_with_a_hash() -> None:
+    assert fit("x" * 63) == "x" * 63
+    assert fit("x" * 64) != fit("x" * 65)
+    assert len(fit("ü" * 40).encode()) <= 63

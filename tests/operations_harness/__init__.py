@@ -1,0 +1,1 @@
+"""The harness every operation kind goes through: cases as data, and what is done with each on a real PostgreSQL."""
