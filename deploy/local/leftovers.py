@@ -20,6 +20,8 @@ _CONTAINER_LOGS = Path("/var/log/containers")
 _CGROUPS = Path("/sys/fs/cgroup")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
+_ROUNDS = 2
+"""A shim that was about to start when containerd was ended is there the second time."""
 _FIXED_FOLDERS = (
     "/var/log/containers",
     "/var/lib/cni/results",
@@ -35,9 +37,11 @@ _FIXED_FOLDERS = (
 
 def remove(folder: Path, containerd: Path) -> None:
     """End and undo all of it. The node's own programs are stopped before."""
-    doomed = processes.with_descendants(_shims(containerd))
-    cgroups = _cgroups_of(doomed)
-    processes.end(doomed, grace_s=0)
+    cgroups: set[Path] = set()
+    for _ in range(_ROUNDS):
+        doomed = processes.with_descendants(_shims(containerd))
+        cgroups |= _cgroups_of(doomed)
+        processes.end(doomed, grace_s=0)
     for shim_socket in _shim_sockets(folder):
         shim_socket.unlink(missing_ok=True)
     unmount_below(folder)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from . import base_image, binaries, components, images
 from .choice import Cluster, chosen, current, forget, remember
+from .console import step
 from .errors import ClusterError
 from .native import NativeCluster
 from .programs import BY_NAME, CLIENT, NODE
@@ -107,7 +108,11 @@ def _alone(settings: Settings) -> Iterator[None]:
     """One at a time: a second `up` waits for the first and then finds everything done."""
     settings.state.mkdir(parents=True, exist_ok=True)
     with (settings.state / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step("waiting for another deploy/cluster to finish"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -65,6 +65,7 @@ class NativeCluster:
                 self._processes.stop(name, grace_s=0)
             leftovers.remove(self._settings.node, self._layout.socket)
             if ours:
+                processes.end(network.pids(), grace_s=3)  # what a test or a person put there with `exec`
                 network.remove()
             shutil.rmtree(self._settings.node, ignore_errors=True)
             for path in (self._settings.kubeconfig, self._settings.tester_kubeconfig):

@@ -57,6 +57,11 @@ def ensure(state: Path) -> None:
         run("ip", "route", "replace", POD_RANGE, "via", NODE_END.partition("/")[0], "dev", HOST_LINK)
 
 
+def pids() -> list[int]:
+    """What still runs in the namespace itself: pods have one each of their own."""
+    return [int(pid) for pid in run("ip", "netns", "pids", CLUSTER).split()] if exists() else []
+
+
 def remove() -> None:
     """Delete the namespace; its veth pair and the route go with it."""
     attempt("ip", "link", "delete", HOST_LINK)

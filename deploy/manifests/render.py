@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""The plain manifests, for those who do without Helm: `render.py > install.yaml`. A test renders and compares.
+"""The plain manifests, for those who do without Helm, on stdout: what `make manifests` writes. A test compares.
 
 They are the chart's, with its default values, in a namespace of their own and without what only Helm reads.
 """

@@ -18,7 +18,6 @@ from zanith.api.structural import structural_schema
 from zanith.operations.step import KINDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-WRITTEN_TO = ("crds/zanithmigrations.yaml", "charts/zanith/files/zanithmigrations.yaml")
 MINIMAL = {"database": {"secretRef": {"name": "db"}}, "steps": [{"addIndex": {"table": "t", "columns": ["c"]}}]}
 
 
@@ -43,17 +42,20 @@ def under(part: str) -> list[tuple[str, dict[str, Any]]]:
     return list(schemas(resource()["properties"][part], part))
 
 
-@pytest.mark.parametrize("path", WRITTEN_TO)
+@pytest.mark.parametrize("path", crd.COPIES)
 def test_the_file_is_what_the_models_give(path: str) -> None:
     assert (REPOSITORY / path).read_text(encoding="utf-8") == crd.render(), "run `make crds`"
 
 
-def test_it_is_written_to_every_path_given(tmp_path: Path) -> None:
-    crd.main([str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")])
-    assert [p.read_text(encoding="utf-8") for p in sorted(tmp_path.iterdir())] == [crd.render()] * 2
+def test_the_copies_are_written_below_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for copy_of_it in crd.COPIES:
+        (tmp_path / copy_of_it).parent.mkdir(parents=True)
+    crd.main(["--write"])
+    assert [(tmp_path / path).read_text(encoding="utf-8") for path in crd.COPIES] == [crd.render()] * 2
 
 
-def test_it_is_printed_where_no_path_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     crd.main([])
     assert yaml.safe_load(capsys.readouterr().out) == crd.custom_resource_definition()
 
@@ -204,3 +206,33 @@ def with_defaults(value: Any, schema: dict[str, Any]) -> Any:
         if name in filled:
             filled[name] = with_defaults(filled[name], inner)
     return filled
+
+
+class Half(BaseModel):
+    """One field has a default, the other is needed."""
+
+    needed: int
+    given: int = 1
+
+
+class Whole(BaseModel):
+    """Everything has a default."""
+
+    given: int = 1
+
+
+class Outer(BaseModel):
+    """What is left out of it."""
+
+    absent: Whole | None = None
+    filled: Whole = Field(default_factory=Whole)
+    invalid: Half = Field(default_factory=lambda: Half(needed=1))
+
+
+def test_an_object_is_filled_in_only_where_it_may_be_empty_and_is_not_optional() -> None:
+    properties = structural_schema(Outer, open_objects=False)["properties"]
+    assert {name: schema.get("default") for name, schema in properties.items()} == {
+        "absent": None,
+        "filled": {},
+        "invalid": None,
+    }

@@ -1,6 +1,6 @@
 """The CustomResourceDefinition `zanithmigrations.zanith.io`, made from the pydantic models: the models are the source.
 
-`python -m zanith.api.crd [FILE ...]` writes it to the files, or prints it. Nothing in it is written by hand but the
+`python -m zanith.api.crd` prints it; with `--write`, in the checkout, it writes the copies kept there. Nothing in it is written by hand but the
 rules pydantic has no words for (CEL, columns, list maps) and those stand here.
 
 No `categories`: `kubectl delete all --all` deletes what is in the category `all`.
@@ -19,6 +19,9 @@ from zanith.api.spec import MigrationSpec
 from zanith.api.status import MigrationStatus
 from zanith.api.structural import Schema, structural_schema
 from zanith.operations.step import KINDS
+
+COPIES = ("crds/zanithmigrations.yaml", "charts/zanith/files/zanithmigrations.yaml")
+"""Where the repository keeps it: for `kubectl apply -f crds/`, and for the chart, which cannot read outside itself."""
 
 _HEADER = "# Generated from the models in operator/zanith/api by `make crds`; a test compares. Do not edit.\n"
 
@@ -167,13 +170,14 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def main(paths: list[str]) -> None:
-    """Write the definition to the paths, or to stdout where there are none."""
-    if not paths:
+def main(arguments: list[str]) -> None:
+    """Print the definition, or write the copies below the current directory."""
+    if arguments == ["--write"]:
+        for copy in COPIES:
+            Path(copy).write_text(render(), encoding="utf-8")
+    else:
         sys.stdout.write(render())
-    for path in paths:
-        Path(path).write_text(render(), encoding="utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no cover -- `make crds`
     main(sys.argv[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from zanith.core.errors import NotYet, ZanithError
+from zanith.core.errors import ApprovalNeeded, NotYet, ZanithError
 
 _RETRY_PROMISE = "; it is tried again"
 
@@ -15,6 +15,8 @@ def say(error: ZanithError, *, subject: str = "") -> int:
     if isinstance(error, NotYet):
         # The operator tries again by itself; a command that has ended does not.
         message = message.removesuffix(_RETRY_PROMISE)
+    elif isinstance(error, ApprovalNeeded):
+        message += "; look at it with `plan`, then give `up` that hash with --approve"
     warn(f"{subject}: {message}" if subject else message)
     return int(error.exit_code)
 

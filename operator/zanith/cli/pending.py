@@ -22,6 +22,8 @@ from zanith.planning.rendering import PendingMigration
 from zanith.postgres.catalog import read_facts
 from zanith.postgres.sqlstates import translated
 
+_NOT_REVERTED = "spec.state: Reverted is not supported by this version; set it to Applied"
+
 
 class MigrationProblem(Exception):
     """An expected error, and the migration it is about."""
@@ -41,7 +43,7 @@ def find_pending(target: Target, manifests: Sequence[Manifest]) -> list[Manifest
     ordered = in_order(manifests)
     for manifest in ordered:
         if manifest.spec.state is DesiredState.REVERTED:
-            raise MigrationProblem(manifest.name, SpecError("spec.state is Reverted; the command line only applies"))
+            raise MigrationProblem(manifest.name, SpecError(_NOT_REVERTED))
     applied: set[str] = set()
     for schema in dict.fromkeys(m.spec.database.schema_name for m in ordered):
         applied |= _applied(target, schema, [m for m in ordered if m.spec.database.schema_name == schema])

@@ -127,12 +127,14 @@ def _applied(conn: Connection[Any], schema: str, given: dict[str, Any]) -> Gener
 def _not_applied(conn: Connection[Any], schema: str, ids: list[str]) -> Generator[MigrationHistory]:
     if not ids:
         return
-    for row in _stream(conn, "not_applied", schema, {"ids": ids}):
-        planned = [
-            (kind, _worst(levels))
-            for kind, levels in zip(row.planned_kinds or (), row.planned_levels or (), strict=True)
-        ]
-        yield MigrationHistory(id=row.id, applied_at=None, begun=bool(planned), steps=steps_of(_attempts(row), planned))
+    with closing(_stream(conn, "not_applied", schema, {"ids": ids})) as rows:
+        for row in rows:
+            planned = [
+                (kind, _worst(levels))
+                for kind, levels in zip(row.planned_kinds or (), row.planned_levels or (), strict=True)
+            ]
+            steps = steps_of(_attempts(row), planned)
+            yield MigrationHistory(id=row.id, applied_at=None, begun=bool(planned), steps=steps)
 
 
 def _attempts(row: Any) -> Iterable[StepAttemptRow]:

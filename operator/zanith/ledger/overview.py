@@ -88,8 +88,12 @@ def _standing(migration: MigrationHistory, status: LedgerStatus) -> str:
     if step is None:
         return "reverted"
     total = f"/{len(migration.steps)}" if migration.begun else ""
-    text = f"step {step.step_index}{total} {step.kind} {_state(step)}"
-    if step.status == "failed":
+    text = f"step {step.step_index}{total} {step.kind}"
+    state = _state(step)
+    if state == "refused":
+        return f"{text}: {step.error}"
+    text = f"{text} {state}"
+    if state == "failed":
         return f"{text}: {step.error}"
     moved = status.rows.get((migration.id, step.step_index))
     if moved is None:
