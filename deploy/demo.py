@@ -143,7 +143,10 @@ def postgres(demo: Demo) -> Iterator[PostgresServer]:
         with server.connect() as conn:
             conn.execute(sql.SQL("CREATE ROLE shop LOGIN PASSWORD {}").format(PASSWORD))
             conn.execute("CREATE DATABASE shop OWNER shop")
-        demo.run([str(server.bin / "pgbench"), "-i", "-s", str(SCALE), "--quiet", dsn(server)])
+        subprocess.run(
+            [str(server.bin / "pgbench"), "-i", "-s", str(SCALE), "-I", "dtGvp", "-q", dsn(server)],
+            env=demo.env, check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
         yield server
 
 
@@ -173,13 +176,14 @@ def install(demo: Demo, server: PostgresServer) -> None:
     for namespace in (OPERATOR_NAMESPACE, NAMESPACE):
         metadata = {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
-        demo.run(["kubectl", "apply", "-f", "-"], given=json.dumps(manifest))
+        demo.run(["kubectl", "apply", "--server-side", "-f", "-"], given=json.dumps(manifest))
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop-db", "namespace": NAMESPACE}}
     demo.run(["kubectl", "apply", "-f", "-"], given=json.dumps(secret | {"stringData": {"uri": dsn(server)}}))
     allowed = json.dumps([{"namespace": NAMESPACE, "names": ["shop-db"]}])
     chart = ["helm", "upgrade", "--install", "zanith", str(ROOT / "charts/zanith"), "-n", OPERATOR_NAMESPACE]
     values = ["--set", "image.tag=dev", "--set-json", f"secrets={allowed}"]
-    demo.run([*chart, *values, "--wait", "--timeout", "90s"], shown=True)
+    # The CRD may be there already, from `kubectl apply` or a test.
+    demo.run([*chart, *values, "--take-ownership", "--wait", "--timeout", "90s"], shown=True)
     # A demo that was interrupted may have left its migrations; the database is new, so they must be too.
     demo.kubectl("delete", "zm", "--all", "-n", NAMESPACE, "--ignore-not-found", "--wait")
 
@@ -228,11 +232,13 @@ def apply_and_kill(demo: Demo, server: PostgresServer) -> None:
     """The main migration, with the runner killed once and the operator once during the backfill."""
     demo.kubectl("apply", "-n", NAMESPACE, "-f", str(EXAMPLES / "10-account-reference.yaml"), shown=True)
     demo.wait_for("a tenth of the backfill", lambda: backfilled(server) > ROWS // 10)
-    done = backfilled(server)
-    say(f"killing the runner (SIGKILL) in the middle of its backfill, {done:,} rows done")
+    say("killing the runner (SIGKILL) in the middle of its backfill")
     kill_runner(demo)
+    demo.wait_for("the end of the dead runner's session", lambda: not runner_sessions(server))
+    done = backfilled(server)
+    say(f"it is dead, {done:,} rows done; waiting for the operator to start another Job")
     demo.wait_for("the backfill going on", lambda: backfilled(server) > done)
-    say(f"another Job goes on where it was; killing the operator, {backfilled(server):,} rows done")
+    say(f"another Job goes on from the checkpoint; killing the operator, {backfilled(server):,} rows done")
     demo.kubectl(
         *["delete", "pod", "-n", OPERATOR_NAMESPACE, "-l", "app.kubernetes.io/name=zanith"],
         *["--grace-period=0", "--force", "--wait=false"],
@@ -249,10 +255,18 @@ def backfilled(server: PostgresServer) -> int:
     return int(row[0] or 0) if row else 0
 
 
+def runner_sessions(server: PostgresServer) -> list[Any]:
+    """What runners have open."""
+    question = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'zanith:%'"
+    with server.connect("shop") as conn:
+        return conn.execute(question).fetchall()
+
+
 def kill_runner(demo: Demo) -> None:
     """SIGKILL for the process in the container, where this machine sees it; else the pod goes at once."""
     pods = json.loads(demo.read(["kubectl", "get", "pods", "-n", NAMESPACE, "-o", "json"]))["items"]
     running = [p["metadata"]["name"] for p in pods if p["status"]["phase"] == "Running"]
+    killed = 0
     if demo.env["ZANITH_KUBE_KIND"] == "local":
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -261,9 +275,13 @@ def kill_runner(demo: Demo) -> None:
                 continue  # it ended while we looked
             if b"run" in arguments[:4] and b"/etc/zanith/migration/migration.json" in arguments:
                 os.kill(int(folder.name), signal.SIGKILL)
-        return
-    for pod in running:
-        demo.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+                killed += 1
+    else:
+        for pod in running:
+            demo.kubectl("delete", "pod", pod, "-n", NAMESPACE, "--grace-period=0", "--force")
+            killed += 1
+    if not killed:
+        raise DemoFailed("there was no runner to kill")
 
 
 def wait_until_ready(demo: Demo, name: str) -> None:
@@ -297,10 +315,12 @@ def show(demo: Demo, server: PostgresServer) -> None:
     demo.env["ZANITH_DSN"] = dsn(server)
     demo.run(["zanith", "migrate", "history", "--verbose"], shown=True)
     demo.run(["zanith", "recover", "list"], shown=True)
-    questions = (ROOT / "docs/post-mortem.sql").read_text()
-    for question in [q.strip() for q in questions.split(";") if q.strip()]:
-        print(f"{question};", flush=True)
-        demo.run([str(server.bin / "psql"), "-X", "-q", "-P", "pager=off", "-c", question, dsn(server)])
+    # By the environment: a command line is shown, and a DSN holds the password.
+    demo.env |= {"PGHOST": server.listen, "PGPORT": str(server.port), "PGUSER": "shop", "PGDATABASE": "shop"}
+    demo.env |= {"PGPASSWORD": PASSWORD}
+    demo.run(
+        [str(server.bin / "psql"), "-X", "-e", "-P", "pager=off", "-f", str(ROOT / "docs/post-mortem.sql")], shown=True
+    )
 
 
 def verify(demo: Demo, server: PostgresServer, bench_log: Path) -> None:

@@ -65,12 +65,6 @@ def test_a_missing_key_is_named(missing: str) -> None:
     assert error.reason == "SecretNotFound"
 
 
-def test_a_value_no_connection_string_can_hold_is_told_without_quoting_it() -> None:
-    assert problem({**KEYS, "password": "pw\x00secret"}).message == (
-        "the Secret's keys do not make a PostgreSQL connection string"
-    )
-
-
 def test_an_empty_secret_is_told_what_it_needs() -> None:
     assert problem({}).message.startswith("the Secret has no key host; it needs uri, or ")
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError, WithJsonSchema
 
 from zanith.api.names import API_VERSION, KIND, MAX_NAME_LENGTH
 from zanith.core.errors import SpecError
@@ -20,7 +20,7 @@ from zanith.operations.operation import Name, SpecModel
 from zanith.operations.step import Step
 from zanith.operations.step_context import nearest
 
-_DURATION = re.compile(r"^([0-9]+)(ms|s|m|h|d)$")
+_DURATION = re.compile(r"^([0-9]{1,12})(ms|s|m|h|d)$")
 _BYTES = re.compile(r"^([0-9]+)(B|KiB|MiB|GiB|TiB)$")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT_B = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -28,7 +28,7 @@ _UNIT_B = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 4
 
 def seconds(duration: str) -> float:
     """`200ms`, `5s`, `10m`, `72h`, `30d` in seconds."""
-    match = _DURATION.match(duration)
+    match = _DURATION.fullmatch(duration)
     if match is None:
         raise ValueError("must be a number and a unit: ms, s, m, h or d")
     return int(match[1]) * _UNIT_S[match[2]]
@@ -36,7 +36,7 @@ def seconds(duration: str) -> float:
 
 def size_in_bytes(size: str) -> int:
     """`1GiB` in bytes."""
-    match = _BYTES.match(size)
+    match = _BYTES.fullmatch(size)
     if match is None:
         raise ValueError("must be a number and a unit: B, KiB, MiB, GiB or TiB")
     return int(match[1]) * _UNIT_B[match[2]]
@@ -48,7 +48,9 @@ def _positive(duration: str) -> str:
     return duration
 
 
-Duration = Annotated[str, AfterValidator(_positive), Field(pattern=_DURATION.pattern, max_length=20)]
+_DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "maxLength": 20}
+# The pattern goes to the CRD; here our own words say what is wrong.
+Duration = Annotated[str, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
 ByteSize = Annotated[str, Field(pattern=_BYTES.pattern, max_length=20)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
@@ -107,9 +109,9 @@ class Database(SpecModel):
 class Gates(SpecModel):
     """What the plan must not exceed. On by default."""
 
-    max_risk: int = Field(60, ge=0, le=100)
+    max_risk: StrictInt = Field(60, ge=0, le=100)
     """The highest score a step may have: 5 safe, 15 low, 35 medium, 60 high, 80 destructive, 95 blocked."""
-    allow_destructive: bool = False
+    allow_destructive: StrictBool = False
     """Whether steps may take data away for good. `maxRisk` is looked at first."""
     forbid_reasons: list[ReasonCode] = Field(default_factory=list, max_length=50)
     """Reason codes no step may have."""
@@ -122,7 +124,7 @@ class Throttle(SpecModel):
 
     target_batch: Duration = "200ms"
     """How long one batch should take."""
-    lanes: int = Field(1, ge=1, le=16)
+    lanes: StrictInt = Field(1, ge=1, le=16)
     """Parallel key ranges."""
     max_replica_lag: Duration = "5s"
     """Hold while a standby is further behind."""
@@ -130,9 +132,9 @@ class Throttle(SpecModel):
     """Hold while more WAL waits to be archived."""
     max_transaction_age: Duration = "10m"
     """Hold while a transaction is older."""
-    max_active_sessions: int = Field(0, ge=0)
+    max_active_sessions: StrictInt = Field(0, ge=0)
     """Hold while more sessions are active; 0: no limit."""
-    yield_to_autovacuum: bool = True
+    yield_to_autovacuum: StrictBool = True
     """Hold while autovacuum works on the table."""
     query: str = Field("", max_length=10_000)
     """A SQL query of one number; hold while it is above zero."""
@@ -159,7 +161,7 @@ class Toleration(SpecModel):
     """Taint value."""
     effect: Annotated[str, Field(pattern="^(|NoSchedule|PreferNoSchedule|NoExecute)$")] = ""
     """Taint effect; empty matches all."""
-    toleration_seconds: int | None = None
+    toleration_seconds: StrictInt | None = None
     """How long a NoExecute taint is tolerated."""
 
 
@@ -189,7 +191,7 @@ class Execution(SpecModel):
     """The Job's pod."""
     progress_deadline: Duration = "30m"
     """Stalled after this long without a heartbeat."""
-    crash_limit: int = Field(6, ge=1, le=1000)
+    crash_limit: StrictInt = Field(6, ge=1, le=1000)
     """Crashes without progress before the migration is stalled."""
 
 
@@ -216,7 +218,7 @@ class MigrationSpec(SpecModel):
     """How long before an expiry the condition ArtifactsExpiring is set."""
     ready_when: ReadyWhen = ReadyWhen.APPLIED
     """When `Ready` becomes True."""
-    suspend: bool = False
+    suspend: StrictBool = False
     """Stop after the current batch and wait."""
     state: DesiredState = DesiredState.APPLIED
     """What the migration should be."""

@@ -35,6 +35,9 @@ def choose_dsn(dsn: str | None, dsn_file: str | None, environment: Mapping[str, 
         dsn = environment.get(ENVIRONMENT_VARIABLE, "")
     if not dsn:
         raise SpecError(f"which database? Give --dsn, --dsn-file or {ENVIRONMENT_VARIABLE}")
+    if not dsn.isprintable():
+        # Also what the terminal could not decode: it would fail deep inside, with the DSN in the traceback's reach.
+        raise SpecError("the DSN is not a line of UTF-8 text")
     return dsn
 
 

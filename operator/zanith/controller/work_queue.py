@@ -24,9 +24,10 @@ Work = Callable[[Key], Awaitable[float | None]]
 class WorkQueue:
     """Keys that want to be looked at."""
 
-    def __init__(self, work: Work, *, chance: random.Random) -> None:
+    def __init__(self, work: Work, *, chance: random.Random, backoff_s: float = 1.0) -> None:
         self._work = work
         self._chance = chance
+        self._backoff_s = backoff_s
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._waiting: set[Key] = set()
         self._busy: set[Key] = set()
@@ -76,8 +77,8 @@ class WorkQueue:
             delay_s = await self._work(key)
         except Exception as error:  # noqa: BLE001 -- the one place where the outcome of reconciling is settled
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay_s = min(2.0 ** min(failures, 10), MAX_BACKOFF_S) * self._chance.uniform(0.5, 1.0)
-            log.warning("reconcile_failed", migration=str(key), retry_in_s=round(delay_s, 1), **_told(error))
+            delay_s = min(self._backoff_s * 2.0 ** min(failures, 10), MAX_BACKOFF_S) * self._chance.uniform(0.5, 1.0)
+            log.warning("reconcile_failed", migration=str(key), retry_in_s=round(delay_s, 3), **_told(error))
             return delay_s
         self._failures.pop(key, None)
         return delay_s

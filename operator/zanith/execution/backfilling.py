@@ -107,7 +107,7 @@ def run_backfill(session: Session, step: PlannedStep, backfill: Backfill) -> Non
         if not (session.conn.closed or session.conn.broken):
             session.set("synchronous_commit", "on")
             session.set("plan_cache_mode", "auto")
-            session.set("lock_timeout", "0")
+            session.limits_off()
 
 
 def _open(walk: _Walk) -> None:

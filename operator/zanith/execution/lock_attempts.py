@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 from psycopg import errors
 
 from zanith.core.identifiers import TableKey
@@ -51,7 +50,7 @@ def with_lock_attempts(
             waiting(f"the {lock.value} lock on {_names(tables)} was not free within {round(wait_s * 1000)} ms")
             session.sleep(min(0.1 * tries, 1.0) * random.uniform(0.5, 1.5))
         finally:
-            _unlimit(session)
+            session.limits_off()
 
 
 def _wait_s(
@@ -84,17 +83,6 @@ def _limit(session: Session, wait_s: float) -> None:
     # lock_timeout counts per lock: on a partitioned table they add up, so the whole statement is limited as well.
     session.set("lock_timeout", f"{max(1, round(wait_s * 1000))}ms")
     session.set("statement_timeout", f"{max(1, round((wait_s + STATEMENT_GRACE_S) * 1000))}ms")
-
-
-def _unlimit(session: Session) -> None:
-    if session.conn.closed or session.conn.broken:
-        return
-    try:
-        session.set("lock_timeout", "0")
-        session.set("statement_timeout", "0")
-    except psycopg.OperationalError:
-        # The connection is gone; the error that ended the attempt is the one to tell.
-        return
 
 
 def _names(tables: tuple[TableKey, ...]) -> str:

@@ -17,7 +17,7 @@ from zanith.core.sql import raw
 from zanith.core.statement import Lock
 from zanith.execution.assignment import NOTIFY_CHANNEL, Assignment, Progress, ReadExecution, Report
 from zanith.ledger.writing import Ledger
-from zanith.postgres.connecting import ConnectionSettings, connect
+from zanith.postgres.connecting import LOCK_TIMEOUT, ConnectionSettings, connect
 from zanith.postgres.locks import terminate_lower_attempts, try_run_lock
 from zanith.postgres.sqlstates import translate, translated
 
@@ -87,6 +87,12 @@ class Session:
     def set(self, name: str, value: str) -> None:
         """SET for the session."""
         self.conn.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+    def limits_off(self) -> None:
+        """Back to the limits a session begins with; a connection that is gone needs none."""
+        if not (self.conn.closed or self.conn.broken):
+            self.set("lock_timeout", LOCK_TIMEOUT)
+            self.set("statement_timeout", "0")
 
     def lock_table(self, table: TableKey, lock: Lock) -> None:
         """LOCK TABLE, inside the open transaction."""

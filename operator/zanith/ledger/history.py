@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from zanith.core.risk import RiskLevel
 
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _STATES = {"done": "Done", "failed": "Failed", "reverted": "Reverted", "running": "Running"}
 
 
@@ -101,14 +102,14 @@ def steps_of(attempts: Iterable[StepAttemptRow], planned: Sequence[tuple[str, st
 
 
 def _with_later_attempt(step: HistoryStep, row: StepAttemptRow, took: timedelta | None) -> HistoryStep:
-    total = took if step.took is None or took is None else step.took + took
+    spans = [span for span in (step.took, took) if span is not None]
     return HistoryStep(
         *row[:5],
         attempts=step.attempts + 1,
         error=row.error,
         started_at=step.started_at,
         finished_at=row.finished_at,
-        took=total,
+        took=sum(spans, timedelta()) if spans else None,
     )
 
 
@@ -197,11 +198,9 @@ def duration_text(duration: timedelta) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for size, unit, smaller_size, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // smaller_size
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    raise AssertionError("every duration of a minute or more has a unit")
+    size, unit, smaller_size, smaller = next(u for u in _UNITS if whole >= u[0])
+    rest = whole % size // smaller_size
+    return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
 
 
 def printable(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from zanith.core.graph import SchemaGraph
 from zanith.core.identifiers import TableKey
@@ -27,7 +27,7 @@ class AlterColumnNullable(Operation):
     """Schema of the table. Default: `spec.database.schema`."""
     column: Name
     """Name of the column."""
-    nullable: bool
+    nullable: StrictBool
     """Whether NULL is allowed from now on."""
 
     def target(self, ctx: StepContext) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from psycopg import sql
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from zanith.core.graph import Column, Constraint, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
@@ -50,7 +50,7 @@ class NewColumn(SpecModel):
     """Name of the column."""
     type: SqlType
     """Type, e.g. `bigint` or `numeric(10,2)`."""
-    nullable: bool = True
+    nullable: StrictBool = True
     """Whether NULL is allowed."""
     default: SqlExpression | None = None
     """Default, a SQL expression."""
@@ -280,7 +280,7 @@ class AddColumn(Operation):
     """Name of the new column."""
     type: SqlType
     """Type, e.g. `text` or `numeric(10,2)`."""
-    nullable: bool = True
+    nullable: StrictBool = True
     """Whether NULL is allowed."""
     default: SqlExpression | None = None
     """Default, a SQL expression. Old rows get it too."""

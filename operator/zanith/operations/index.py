@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 from psycopg import sql
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
@@ -30,7 +30,7 @@ class AddIndex(Operation):
     """Schema of the table. Default: `spec.database.schema`."""
     columns: list[SqlIndexElement] = Field(min_length=1, max_length=32)
     """Exact column names, or elements as in CREATE INDEX: `lower(email)`, `created_at DESC`."""
-    unique: bool = False
+    unique: StrictBool = False
     """Whether no two rows may be equal in it."""
     name: Name | None = None
     """Name of the index. Default: PostgreSQL's pattern, `table_column_idx`."""
@@ -40,7 +40,7 @@ class AddIndex(Operation):
     """Only rows that match: a partial index."""
     include: list[Name] = Field(default_factory=list, max_length=32)
     """Columns carried along, not part of the key."""
-    nulls_not_distinct: bool = False
+    nulls_not_distinct: StrictBool = False
     """For a unique index: NULLs count as equal."""
 
     def target(self, ctx: StepContext) -> str:

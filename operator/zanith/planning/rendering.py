@@ -39,10 +39,10 @@ def plan_text(pending: Sequence[PendingMigration], *, verbose: bool = False) -> 
             f"By level: {', '.join(f'{level.value}={count}' for level, count in levels.items())}",
         ]
     for p in pending:
-        lines.append(f"▸ {p.plan.migration_id}")
+        lines.append(f"▸ {_one_line(p.plan.migration_id)}")
         for step in p.plan.steps:
             sigil = "✓" if step.index in p.done else "·"
-            lines.append(f"  {sigil} [{step.level.value}] {step.kind}{f' {step.target}' if verbose else ''}")
+            lines.append(f"  {sigil} [{step.level.value}] {step.kind}{f' {_one_line(step.target)}' if verbose else ''}")
             if verbose:
                 lines += [f"      {line}" for line in _details(step)]
         if p.refused:
@@ -57,37 +57,37 @@ def _details(step: PlannedStep) -> Iterator[str]:
         if statement.lock.strength:
             yield _lock(statement)
     for finding in step.findings:
-        yield f"{finding.reason.value}: {finding.why}"
+        yield f"{finding.reason.value}: {_one_line(finding.why)}"
         if finding.safer:
-            yield "safer: " + " ".join(finding.safer.split())
+            yield f"safer: {_one_line(finding.safer)}"
     for probe in step.probes:
-        yield f"checked before it runs: {probe.question}"
+        yield f"checked before it runs: {_one_line(probe.question)}"
 
 
 def _lock(statement: Statement) -> str:
-    return f"lock: {statement.lock.value} on {', '.join(str(table) for table in statement.on)}"
+    return _one_line(f"lock: {statement.lock.value} on {', '.join(str(table) for table in statement.on)}")
 
 
 def plan_sql(pending: Sequence[PendingMigration]) -> str:
     """Every statement in order, each with the step it belongs to and its lock as comments."""
     parts = []
     for p in pending:
-        parts.append(f"-- {_comment(p.plan.migration_id)}, plan {p.plan.hash}")
+        parts.append(f"-- {_one_line(p.plan.migration_id)}, plan {p.plan.hash}")
         for step in p.plan.steps:
             state = ", done" if step.index in p.done else ""
-            parts.append(f"-- step {step.index}: [{step.level.value}] {step.kind} {_comment(step.target)}{state}")
+            parts.append(f"-- step {step.index}: [{step.level.value}] {step.kind} {_one_line(step.target)}{state}")
             for statement in step.statements:
                 if statement.lock.strength:
-                    parts.append(f"-- {_comment(_lock(statement))}")
+                    parts.append(f"-- {_lock(statement)}")
                 if statement.backfill is not None:
                     parts.append("-- run in batches, each with its checkpoint")
                 parts.append(f"{statement.sql.rstrip().rstrip(';')};")
     return "\n".join(parts)
 
 
-def _comment(text: str) -> str:
-    """On one line: names may hold line breaks, and what follows one would be SQL."""
-    return " ".join(text.splitlines())
+def _one_line(text: str) -> str:
+    """Names may hold line breaks; in a comment, what follows one would be SQL."""
+    return " ".join(text.split())
 
 
 def plan_json(pending: Sequence[PendingMigration]) -> dict[str, Any]:

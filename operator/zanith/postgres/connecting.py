@@ -53,6 +53,9 @@ _CLIENT: dict[str, Any] = {
 # Set on the session and not as startup options, which poolers refuse before we can say that they are poolers. They win
 # over what role, database or connection string say. A setting the server does not know yet (transaction_timeout came
 # with 17) is passed over.
+LOCK_TIMEOUT = "10s"
+"""A net under callers, who set their own."""
+
 _SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO, YMD",
@@ -62,7 +65,7 @@ _SESSION = {
     "standard_conforming_strings": "on",
     "client_min_messages": "warning",
     "row_security": "off",
-    "lock_timeout": "10s",  # a net under callers, who set their own
+    "lock_timeout": LOCK_TIMEOUT,
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -129,12 +132,12 @@ class ConnectionSettings:
             parameters["sslrootcert"] = _write_ca(data["ca.crt"], Path(ca_directory))
             # Who gives a CA wants the server checked; libpq's default would not look at it.
             parameters.setdefault("sslmode", "verify-full")
-        return ConnectionSettings(_conninfo(parameters, INCOMPLETE, "the Secret's keys"), schema)
+        return ConnectionSettings(make_conninfo("", **parameters), schema)
 
     @staticmethod
     def from_dsn(dsn: str, schema: str) -> ConnectionSettings:
         """From libpq's connection string or URI (manual, 34.1.1). Raises SpecError where it is neither."""
-        return ConnectionSettings(_conninfo(_parse(dsn, "InvalidPlan", "the DSN"), "InvalidPlan", "the DSN"), schema)
+        return ConnectionSettings(make_conninfo("", **_parse(dsn, "InvalidPlan", "the DSN")), schema)
 
 
 def connect(settings: ConnectionSettings, *, application_name: str, connect_timeout_s: int = 10) -> Connection[Any]:
@@ -226,13 +229,6 @@ def _parse(text: str, reason: str, what: str) -> dict[str, Any]:
     except psycopg.ProgrammingError:
         # libpq quotes the part it could not read, which may be the password.
         raise SpecError(f"{what} is not a PostgreSQL connection string", reason=reason) from None
-
-
-def _conninfo(parameters: Mapping[str, Any], reason: str, what: str) -> str:
-    try:
-        return make_conninfo("", **parameters)
-    except psycopg.ProgrammingError:
-        raise SpecError(f"{what} do not make a PostgreSQL connection string", reason=reason) from None
 
 
 def _write_ca(certificate: str, directory: Path) -> str:
