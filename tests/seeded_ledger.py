@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from servers import Database
@@ -116,8 +116,9 @@ class SeededLedger:
 def seeded(database: Database, schema: str = "public") -> Iterator[SeededLedger]:
     """An empty ledger to write into."""
     with database.connect() as conn:
+        conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        conn.execute(sql.SQL("SET search_path = {}").format(sql.Identifier(schema)))
         Ledger(conn, schema).create_tables()
-        conn.execute("SELECT set_config('search_path', %s, false)", [schema])
         yield SeededLedger(conn, schema)
 
 

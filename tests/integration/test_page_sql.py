@@ -64,7 +64,7 @@ def test_the_file_in_docs_holds_the_three_statements_verbatim() -> None:
 def test_what_broke_this_week(pg: Database) -> None:
     with seeded(pg) as ledger:
         now = now_of(ledger)
-        refused = {"level": RiskLevel.DESTRUCTIVE, "status": "failed", "error": "refused — max risk 60"}
+        refused: dict[str, Any] = {"level": RiskLevel.DESTRUCTIVE, "status": "failed", "error": "refused — max risk 60"}
         ledger.attempt(
             "20260402_drop_legacy_uuid", 1, "dropColumn", started_at=now - 3 * SECOND, took=SECOND, **refused
         )

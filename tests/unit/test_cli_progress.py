@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +16,16 @@ from zanith.cli.target import choose_dsn
 from zanith.core.errors import ApprovalNeeded, NotYet, SpecError, StepFailed, Stopped
 from zanith.execution.assignment import Progress
 
-STEP = {"step_index": 2, "steps_total": 3, "kind": "backfill", "target": "public.users (email)", "risk_level": "medium"}
-STARTED = Progress("step_started", **STEP)  # type: ignore[arg-type]  # the literal is checked, the rest is a dict
+STEP: dict[str, Any] = {
+    "step_index": 2,
+    "steps_total": 3,
+    "kind": "backfill",
+    "target": "public.users (email)",
+    "risk_level": "medium",
+}
+STARTED = Progress("step_started", **STEP)
 BATCH = Progress("batch", rows_done=620_000, rows_estimated=1_000_000, rows_per_second=45_000)
-FINISHED = Progress("step_finished", took_s=3.44, **STEP)  # type: ignore[arg-type]  # as above
+FINISHED = Progress("step_finished", took_s=3.44, **STEP)
 EVENTS = [
     Progress("waiting", message="another runner is at work on this database"),
     Progress("planned", steps_total=3),

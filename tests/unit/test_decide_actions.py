@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from decide_builders import NOW, UID, ago, applied, begun, ended, job, observed, plan, spec
+from decide_builders import NOW, UID, ago, applied, begun, ended, job, observed, plan, pod, spec
 from zanith.api.conditions import Reason
 from zanith.api.status import JobStatus, MigrationStatus
 from zanith.controller.decide import DeleteJob, Observed, PostEvent, StartJob, StopJob, SyncExecution, decide
@@ -131,7 +131,19 @@ def test_a_job_that_does_not_say_when_it_ended_is_counted_from_its_start() -> No
 def test_what_a_runner_cannot_re_read_makes_the_hash() -> None:
     assert run_hash(spec()) == run_hash(spec(gates={"maxRisk": 60}, suspend=True, dependsOn=["a"]))
     assert run_hash(spec()) == run_hash(spec(execution={"throttle": {"lanes": 4}}))
-    assert len({run_hash(s) for s in (spec(), spec(retention="30d"), spec(gates={"maxRisk": 10}))}) == 3
+    others = (
+        spec(),
+        spec(retention="30d"),
+        spec(gates={"maxRisk": 10}),
+        spec(execution={"job": {"nodeSelector": {"a": "b"}}}),
+    )
+    assert len({run_hash(s) for s in others}) == 4
+
+
+@pytest.mark.parametrize(("minutes", "stopped"), [(2, False), (11, True)])
+def test_a_pod_that_does_not_start_is_replaced_after_a_while(minutes: int, stopped: bool) -> None:
+    stuck = job(created_at=ago(minutes=minutes), pod=pod(waiting="ImagePullBackOff"))
+    assert (StopJob("m-1") in decide(observed(jobs=(stuck,))).actions) is stopped
 
 
 def test_superseded_jobs_go_and_the_last_stays() -> None:

@@ -156,12 +156,22 @@ class EnumType:
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """An installed extension and the schema its objects are in."""
+
+    name: str
+    schema: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaGraph:
     """The schema of one database: every user schema, sorted by name."""
 
     tables: tuple[Table, ...] = ()
     views: tuple[View, ...] = ()
     enums: tuple[EnumType, ...] = ()
+    extensions: tuple[Extension, ...] = ()
     format_version: int = FORMAT_VERSION
     _index: dict[TableKey, Table] = field(default_factory=dict, init=False, repr=False, compare=False, hash=False)
 
@@ -219,6 +229,14 @@ class DatabaseIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggerBody:
+    """A user's trigger and the source text of its function, to find out what names a column."""
+
+    trigger: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything planning knows of the live database."""
 
@@ -234,3 +252,16 @@ class Facts:
     """Domains with constraints, as `format_type` prints them: a column of one cannot be added without a scan."""
     not_null_names: Mapping[tuple[TableKey, str], str] = field(default_factory=dict)
     """Names of NOT NULL constraints (PostgreSQL 18), validated or not."""
+    available_extensions: Mapping[str, str] = field(default_factory=dict)
+    """Default version by name of what CREATE EXTENSION can install."""
+    extension_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By extension: objects of users that need it, in words: `column public.users.email`."""
+    trigger_bodies: Mapping[TableKey, tuple[TriggerBody, ...]] = field(default_factory=dict)
+    published: frozenset[TableKey] = frozenset()
+    """Tables some publication publishes."""
+    without_replica_identity: frozenset[TableKey] = frozenset()
+    """Published tables whose UPDATE and DELETE fail or would, for want of a replica identity."""
+    standbys: int = 0
+    """Streaming standbys and logical subscribers seen; 0 too where the role may not see them."""
+    index_scans: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Scans by (schema, index) since statistics were reset."""

@@ -71,6 +71,16 @@ class ReasonCode(StrEnum):
     BREAKS_DEPENDENTS = "breaks_dependents"
     USER_TRIGGERS_FIRE = "user_triggers_fire"
     REPLICATION_IMPACT = "replication_impact"
+    TABLE_REWRITE = "table_rewrite"
+    FULL_SCAN_UNDER_LOCK = "full_scan_under_lock"
+    PUBLISHED_WITHOUT_REPLICA_IDENTITY = "published_without_replica_identity"
+    DROPS_HOT_INDEX = "drops_hot_index"
+    DROPS_EXTENSION_IN_USE = "drops_extension_in_use"
+    ADDS_GENERATED_COLUMN = "adds_generated_column"
+    CHANGES_COLUMN_DEFAULT = "changes_column_default"
+    SOFT_DROPS_TABLE = "soft_drops_table"
+    ARCHIVES_TABLE = "archives_table"
+    OPAQUE_CODE = "opaque_code"
 
 
 OUR_OWN = frozenset(list(ReasonCode)[21:])
@@ -87,6 +97,8 @@ class Finding:
     reason: ReasonCode
     why: str
     safer: str = ""
+    blocked_s: float | None = None
+    """Seconds others are predicted to wait behind a strong lock, where it is about that."""
 
     @property
     def destructive(self) -> bool:

@@ -13,6 +13,8 @@ from typing import Any
 
 from psycopg import sql
 
+_CLOCK = frozenset({"now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"})
+"""Functions that answer something else in the next transaction. Only some of them are VOLATILE."""
 _AGGREGATES = frozenset(
     {"array_agg", "avg", "bool_and", "bool_or", "count", "every", "json_agg", "jsonb_agg", "json_object_agg"}
     | {"jsonb_object_agg", "max", "min", "range_agg", "string_agg", "stddev", "sum", "variance", "xmlagg"}
@@ -71,9 +73,9 @@ def render(composable: sql.Composable) -> str:
 
 
 def parse_expression(text: str) -> Expression:
-    """Parse one value expression (manual, 4.2). Raises SqlProblem."""
+    """Parse one value expression of one row: no aggregates, no window functions (manual, 4.2). Raises SqlProblem."""
     target = _only_target(text, f"SELECT (\n{text}\n)")
-    _refuse_comments(text)
+    _refuse_aggregates(target)
     return Expression(
         text=text.strip(),
         columns=frozenset(_columns(target)),
@@ -83,22 +85,14 @@ def parse_expression(text: str) -> Expression:
     )
 
 
-def parse_condition(text: str) -> Expression:
-    """Parse a WHERE condition of one table: no aggregates, no window functions. Raises SqlProblem."""
-    expression = parse_expression(text)
-    used = sorted(expression.functions & _AGGREGATES)
-    if used:
-        raise SqlProblem(f"aggregate function {used[0]} is not allowed here")
-    return expression
-
-
 def parse_type(text: str) -> TypeName:
     """Parse a type name with modifiers and array bounds, e.g. `numeric(10,2)[]`. Raises SqlProblem."""
     target = _only_target(text, f"SELECT CAST(NULL AS \n{text}\n)")
-    _refuse_comments(text)
     if target.WhichOneof("node") != "type_cast":
         raise SqlProblem("is not a type name")
     node = target.type_cast.type_name
+    if node.setof:
+        raise SqlProblem("must not be SETOF")
     names = [n.string.sval for n in node.names]
     base = names[-1]
     serial = base in {"serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"}
@@ -107,19 +101,17 @@ def parse_type(text: str) -> TypeName:
 
 def parse_index_element(text: str) -> IndexElement:
     """Parse what may stand in the parentheses of CREATE INDEX: `lower(email)`, `created_at DESC`. Raises SqlProblem."""
-    tree = _parse(f"CREATE INDEX ON t (\n{text}\n)")
-    _refuse_comments(text)
-    statements = tree.stmts
-    if len(statements) != 1 or statements[0].stmt.WhichOneof("node") != "index_stmt":
-        raise SqlProblem("is not an index column or expression")
-    index = statements[0].stmt.index_stmt
+    index = _parse(text, f"CREATE INDEX ON t (\n{text}\n)", "must be one index column or expression").index_stmt
     if len(index.index_params) != 1 or {f.name for f, _ in index.ListFields()} - {
         "relation",
         "access_method",
         "index_params",
     }:
-        raise SqlProblem("is not one index column or expression")
+        raise SqlProblem("must be one index column or expression")
     element = index.index_params[0].index_elem
+    if any(True for _ in _nodes(element, "SubLink")):
+        raise SqlProblem("must not contain a subquery")
+    _refuse_aggregates(element)
     if element.name:
         return IndexElement(text.strip(), element.name, frozenset({element.name}), frozenset())
     return IndexElement(text.strip(), None, frozenset(_columns(element.expr)), frozenset(_functions(element.expr)))
@@ -141,24 +133,29 @@ def _is_keyword(name: str) -> bool:
     return len(tokens) == 1 and tokens[0].keyword_kind not in (pb.NO_KEYWORD, pb.UNRESERVED_KEYWORD)
 
 
-def excluded_by_assignment(where: str, assignments: dict[str, str]) -> bool:
+def excluded_by_assignment(where: str, assignments: dict[str, str], volatile: frozenset[str] = frozenset()) -> bool:
     """Whether a row changed by `assignments` no longer matches `where`, as far as its text shows.
 
     True where a top-level AND branch is `column IS NULL` of an assigned column (its expression not the constant NULL),
-    or `column IS DISTINCT FROM expression` with the very expression assigned.
+    or `column IS DISTINCT FROM expression` with the very expression assigned. False where changing a row once more
+    could change it further (`n = n + 1`, the time of day): a second pass must find nothing left to do.
     """
     target = _only_target(where, f"SELECT (\n{where}\n)")
-    return any(_branch_excludes(branch, assignments) for branch in _and_branches(target))
+    return any(_branch_excludes(branch, assignments, volatile | _CLOCK) for branch in _and_branches(target))
 
 
-def _branch_excludes(branch: Any, assignments: dict[str, str]) -> bool:
+def _branch_excludes(branch: Any, assignments: dict[str, str], moving: frozenset[str]) -> bool:
     kind = branch.WhichOneof("node")
+    parsed = {column: parse_expression(text) for column, text in assignments.items()}
     if kind == "null_test" and branch.null_test.nulltesttype == _pb().IS_NULL:
         column = _plain_column(branch.null_test.arg)
-        return column in assignments and parse_expression(assignments[column]).constant != "null"
+        if column not in parsed or parsed[column].constant == "null":
+            return False
+        # A row stays NULL where its value is; then nothing else in it may change a second time.
+        return not any(e.columns & parsed.keys() - ({c} & {column}) for c, e in parsed.items())
     if kind == "a_expr" and branch.a_expr.kind == _pb().AEXPR_DISTINCT:
         column = _plain_column(branch.a_expr.lexpr)
-        if column is None or column not in assignments:
+        if column not in parsed or parsed[column].columns & parsed.keys() or parsed[column].functions & moving:
             return False
         assigned = _only_target(assignments[column], f"SELECT (\n{assignments[column]}\n)")
         return _shape(branch.a_expr.rexpr) == _shape(assigned)
@@ -191,42 +188,78 @@ def _pb() -> Any:
     return pg_query_pb2
 
 
-def _parse(statement: str) -> Any:
+def _parse(text: str, statement: str, otherwise: str) -> Any:
+    """The one statement that `text` was put into, and that it cannot have left. Raises SqlProblem."""
     import postgast
+    from google.protobuf.message import DecodeError
 
-    if "\x00" in statement:
+    if not text.strip():
+        raise SqlProblem("must not be empty")
+    if "\x00" in text:
         raise SqlProblem("must not contain a NUL character")
     try:
-        return postgast.parse(statement)
+        found = postgast.parse(statement).stmts
+        _check_tokens(postgast.scan(text).tokens)
     except postgast.PgQueryError as error:
         # PostgreSQL's syntax errors quote the spec's own text, never data of a table.
         raise SqlProblem(f"is not valid SQL: {error.message}") from error
+    except DecodeError:
+        # The tree's depth is limited to 100, three or four for an operator. Parentheses cost nothing.
+        raise SqlProblem(
+            "is nested too deeply: some 25 operators or calls inside one another; put parentheses around groups of them"
+        ) from None
+    if len(found) != 1:
+        raise SqlProblem(otherwise)
+    return found[0].stmt
 
 
 def _only_target(text: str, statement: str) -> Any:
-    if not text.strip():
-        raise SqlProblem("must not be empty")
-    statements = _parse(statement).stmts
-    if len(statements) != 1 or statements[0].stmt.WhichOneof("node") != "select_stmt":
-        raise SqlProblem("must be a single expression")
-    select = statements[0].stmt.select_stmt
+    otherwise = "must be a single expression"
+    select = _parse(text, statement, otherwise).select_stmt
     if {f.name for f, _ in select.ListFields()} - {"target_list", "limit_option", "op"} or len(select.target_list) != 1:
-        raise SqlProblem("must be a single expression")
+        raise SqlProblem(otherwise)
     value = select.target_list[0].res_target.val
     if value.WhichOneof("node") == "row_expr" and value.row_expr.row_format == _pb().COERCE_IMPLICIT_CAST:
-        raise SqlProblem("must be a single expression")
-    if any(True for _ in _nodes(value, "ParamRef")):
-        raise SqlProblem("must not use parameters ($1)")
+        raise SqlProblem(otherwise)
+    if any(True for _ in _nodes(value, "SetToDefault")):
+        raise SqlProblem("must not be DEFAULT")
     return value
 
 
-def _refuse_comments(text: str) -> None:
-    import postgast
-
-    for token in postgast.scan(text).tokens:
+def _check_tokens(tokens: Any) -> None:
+    """No comments or parameters, and no way out of the parentheses that we put around it: `a) OR (b`."""
+    depth = 0
+    for token in tokens:
         name = _pb().Token.Name(token.token)
         if name in {"SQL_COMMENT", "C_COMMENT"}:
             raise SqlProblem("must not contain comments")
+        if name == "PARAM":
+            raise SqlProblem("must not use parameters ($1)")
+        depth += {"ASCII_40": 1, "ASCII_41": -1}.get(name, 0)
+        if depth < 0:
+            raise SqlProblem("closes a parenthesis it has not opened")
+
+
+def _refuse_aggregates(tree: Any) -> None:
+    """They have no place in an expression over one row; inside a subquery they have."""
+    for node in _outside_subqueries(tree):
+        if node.DESCRIPTOR.name != "FuncCall":
+            continue
+        names = [n.string.sval for n in node.funcname]
+        if node.HasField("over"):
+            raise SqlProblem(f"window function {names[-1]} is not allowed here")
+        if names[-1] in _AGGREGATES and names[:-1] in ([], ["pg_catalog"]):
+            raise SqlProblem(f"aggregate function {names[-1]} is not allowed here")
+
+
+def _outside_subqueries(node: Any) -> Iterator[Any]:
+    """The node and all below it, but for what stands inside of a subquery."""
+    yield node
+    for field, value in node.ListFields():
+        if field.message_type is None or (node.DESCRIPTOR.name == "SubLink" and field.name == "subselect"):
+            continue
+        for child in [value] if hasattr(value, "ListFields") else value:
+            yield from _outside_subqueries(child)
 
 
 def _nodes(tree: Any, kind: str) -> Iterator[Any]:
@@ -245,6 +278,8 @@ def _columns(tree: Any) -> Iterator[str]:
 def _functions(tree: Any) -> Iterator[str]:
     for call in _nodes(tree, "FuncCall"):
         yield call.funcname[-1].string.sval
+    # CURRENT_TIMESTAMP, LOCALTIME and CURRENT_USER are no calls, but all of them are as good as now().
+    yield from ("now" for _ in _nodes(tree, "SQLValueFunction"))
 
 
 def _constant(node: Any) -> str | None:
@@ -283,13 +318,13 @@ def _format_type(node: Any, names: list[str], text: str) -> str:
         return text
     name = names[-1]
     mods = [m.a_const.ival.ival for m in node.typmods]
-    if name == "interval":
+    if name == "interval" or any(m.a_const.WhichOneof("val") != "ival" for m in node.typmods):
         return text
     base = _BUILT_IN.get(name, name)
     if len(names) == 1 and name not in _BUILT_IN and not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
         return text
     if name == "bpchar" and not mods:
-        mods = [1]
+        base = name  # not the same as character(1), which a bare `char` is
     if mods:
         inner = ",".join(str(m) for m in mods)
         head, _, tail = base.partition(" ") if name.startswith(("timestamp", "time")) else (base, "", "")

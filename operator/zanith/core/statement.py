@@ -38,6 +38,19 @@ class Lock(StrEnum):
         return self.strength >= Lock.SHARE.strength
 
 
+class Work(StrEnum):
+    """What a statement does under its lock, and so how long it holds it."""
+
+    CATALOG = "catalog"
+    """Catalog rows only: an instant, whatever the table's size."""
+    SCAN = "scan"
+    """Reads the whole table."""
+    BUILD = "build"
+    """Reads the whole table and sorts it: an index."""
+    REWRITE = "rewrite"
+    """Writes the whole table anew, and its indexes."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexIsValid:
     """Catalog question: does this index exist, valid, on this table? Asked after a non-transactional statement only."""
@@ -107,7 +120,8 @@ class Statement:
     `lock` is the strongest lock it takes on any existing table, `on` names those tables.
     A statement runs in a transaction of its own, together with its checkpoint, unless `with_previous` joins it to the
     one before it. `transactional=False` (CREATE INDEX CONCURRENTLY and the like) runs outside any; `done_when` then
-    tells, after a crash, whether it happened. `scans` says that it reads a whole table, so no brief limit applies.
+    tells, after a crash, whether it happened. `work` says what it does to the first table of `on`; other than CATALOG, no
+    brief limit applies.
     """
 
     sql: str
@@ -115,7 +129,7 @@ class Statement:
     on: tuple[TableKey, ...] = ()
     transactional: bool = True
     with_previous: bool = False
-    scans: bool = False
+    work: Work = Work.CATALOG
     done_when: DoneWhen | None = None
     backfill: Backfill | None = None
     artifact: ArtifactDraft | None = None
@@ -150,5 +164,7 @@ class Probe:
     """What is asked, in words with object names only: `column public.users.email has NULLs`."""
     remedy: str
     before_statement: int = 1
+    sample_sql: str = ""
+    """The same question, answered with the keys of a few offending rows: for the terminal of who asked, nowhere else."""
     under_lock: bool = False
     """Whether it is asked again under the statement's lock: only questions answered at once, never a scan."""

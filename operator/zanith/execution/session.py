@@ -94,6 +94,10 @@ class Session:
             self.set("lock_timeout", LOCK_TIMEOUT)
             self.set("statement_timeout", "0")
 
+    def no_limits_here(self) -> None:
+        """No time limit for the rest of the open transaction; what it needs is locked already."""
+        self.conn.execute("SET LOCAL statement_timeout = 0")
+
     def lock_table(self, table: TableKey, lock: Lock) -> None:
         """LOCK TABLE, inside the open transaction."""
         self.conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table_ident(table), raw(lock.value)))

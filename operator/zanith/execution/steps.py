@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ import psycopg
 from zanith.core.errors import Conflict, StepFailed
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import raw
-from zanith.core.statement import Lock, Statement
+from zanith.core.statement import Lock, Statement, Work
 from zanith.execution import outside
 from zanith.execution.assignment import Progress
 from zanith.execution.backfilling import run_backfill
@@ -82,27 +82,34 @@ class StepRun:
             elif not first.transactional:
                 self._run_outside(number, first)
                 self._advance(after, last=last)
-            elif first.scans:
-                self._run_scan(statements, after, last=last)
+            elif first.lock.blocks_writes or first.work is Work.CATALOG:
+                self._run_locked(number, statements, after, last=last)
             else:
-                self._run_brief(number, statements, after, last=last)
+                self._run_scan(statements, after, last=last)
         except StepFailed:
             self._clean_up(first)
             raise
         self.session.tell(replace(told, event="statement_finished"))
 
-    def _run_brief(self, number: int, statements: tuple[Statement, ...], after: int, *, last: bool) -> None:
-        """Catalog changes: the ledger first, the statement last, so that its lock is held for the commit only."""
+    def _run_locked(self, number: int, statements: tuple[Statement, ...], after: int, *, last: bool) -> None:
+        """Under a lock that has to be waited for: the ledger first, the statement last, so that it is held for the
+        commit only. One that works through the table takes the lock as any other, and then as long as it needs."""
         tables = tuple(dict.fromkeys(t for s in statements for t in s.on))
         lock = max((s.lock for s in statements), key=lambda m: m.strength)
+        heavy = any(s.work is not Work.CATALOG for s in statements)
 
         def attempt() -> None:
             with self._cursor_kept(), self.session.conn.transaction():
                 self._move({"statement": after, "state": "pending"}, last=last)
                 self._ask_under_lock(number, statements[0])
-                for statement in statements:
-                    self._keep(statement)
-                    self.session.conn.execute(raw(statement.sql))
+                if heavy:
+                    for table in tables:
+                        self.session.lock_table(table, lock)
+                    self.session.no_limits_here()
+                with self._watched() if heavy else nullcontext():
+                    for statement in statements:
+                        self._keep(statement)
+                        self.session.conn.execute(raw(statement.sql))
 
         try:
             with_lock_attempts(self.session, tables, lock, self._waiting, attempt)

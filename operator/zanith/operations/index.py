@@ -13,7 +13,7 @@ from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import SqlProblem, parse_expression, parse_index_element, printed, raw, render
-from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, ProbeKind, Statement
+from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, ProbeKind, Statement, Work
 from zanith.operations import parts
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlIndexElement
 from zanith.operations.step_context import StepContext, Undo, nearest
@@ -107,7 +107,7 @@ class AddIndex(Operation):
                 lock=Lock.SHARE_UPDATE_EXCLUSIVE,
                 on=(key,),
                 transactional=False,
-                scans=True,
+                work=Work.BUILD,
                 done_when=IndexIsValid(schema=key.schema, index=self.index_name, table=key.name),
             ),
         )
@@ -146,7 +146,7 @@ class AddIndex(Operation):
                     lock=Lock.SHARE_UPDATE_EXCLUSIVE,
                     on=(key,),
                     transactional=False,
-                    scans=True,
+                    work=Work.SCAN,
                     done_when=IndexIsAbsent(schema=key.schema, index=self.index_name, table=key.name),
                 ),
             )

@@ -7,14 +7,14 @@ A kind is one frozen pydantic class. Wire names are camelCase; unknown keys are 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from zanith.core.graph import SchemaGraph
-from zanith.core.identifiers import MAX_IDENTIFIER_BYTES, name_problem
+from zanith.core.identifiers import MAX_IDENTIFIER_BYTES, TableKey, name_problem
 from zanith.core.risk import Finding
 from zanith.core.sql import SqlProblem, parse_condition, parse_expression, parse_index_element, parse_type
 from zanith.core.statement import Probe, Statement
@@ -66,6 +66,10 @@ class Operation(SpecModel, ABC):
     @abstractmethod
     def undo(self, ctx: StepContext) -> Undo:
         """How to take it back, planned from the same `ctx` as the statements."""
+
+    def moves(self, ctx: StepContext) -> Mapping[TableKey, TableKey]:
+        """Tables it gives another name or schema: new key by old one. Their sizes and rows move along."""
+        return {}
 
     @abstractmethod
     def project(self, ctx: StepContext) -> SchemaGraph:

@@ -11,7 +11,7 @@ from psycopg import sql
 from zanith.core.graph import Column, Facts, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.sql import Expression, TypeName, parse_expression, raw, render
-from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement
+from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement, Work
 
 NAMED_NOT_NULL = 180000
 """From this server version NOT NULL is a named constraint that can be added NOT VALID (release notes 18, E.4.3.4)."""
@@ -57,7 +57,7 @@ def validate(table: TableKey, constraint: str) -> Statement:
         sql=alter_table(table, action),
         lock=Lock.SHARE_UPDATE_EXCLUSIVE,
         on=(table,),
-        scans=True,
+        work=Work.SCAN,
         cleanup=(alter_table(table, drop),),
     )
 
@@ -112,7 +112,7 @@ def walk(table: Table, assignments: dict[str, str], where: str, *, excludes_fini
         sql=render(whole),
         lock=Lock.ROW_EXCLUSIVE,
         on=(table.key,),
-        scans=True,
+        work=Work.SCAN,
         backfill=Backfill(
             schema=table.schema,
             table=table.name,

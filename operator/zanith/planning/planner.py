@@ -9,9 +9,11 @@ from dataclasses import replace
 
 from zanith.api.spec import MigrationSpec
 from zanith.core.errors import SpecError
-from zanith.core.graph import Facts, SchemaGraph
+from zanith.core.graph import Facts
+from zanith.operations.operation import Operation
 from zanith.operations.step import Step
 from zanith.operations.step_context import StepContext
+from zanith.planning.cost import blocking_finding
 from zanith.planning.plan import Plan, PlannedStep
 
 
@@ -25,9 +27,8 @@ def plan_migrations(specs: Iterable[MigrationSpec], facts: Facts) -> list[Plan]:
     """Plans of several pending migrations in order, each on the graph the ones before leave behind."""
     plans = []
     for spec in specs:
-        steps, graph = _plan_steps(spec, facts, first=1)
+        steps, facts = _plan_steps(spec, facts, first=1)
         plans.append(Plan(migration_id=spec.migration_id, database=facts.database, steps=steps))
-        facts = replace(facts, graph=graph)
     return plans
 
 
@@ -36,13 +37,11 @@ def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collecti
 
     `facts` are live; the frozen steps not in `done` are projected first. Raises SpecError.
     """
-    graph = facts.graph
     begun = len(plan.steps)
     for index, step in enumerate(spec.steps[:begun], start=1):
         if index not in done:
-            ctx = StepContext(replace(facts, graph=graph), spec.migration_id, index, facts.graph)
-            graph = step.operation.project(ctx)
-    added, _ = _plan_steps(spec, replace(facts, graph=graph), first=begun + 1)
+            facts = _after(step.operation, StepContext(facts, spec.migration_id, index, facts.graph))
+    added, _ = _plan_steps(spec, facts, first=begun + 1)
     return replace(plan, steps=(*plan.steps, *added))
 
 
@@ -62,27 +61,39 @@ def spec_hash(spec: MigrationSpec) -> str:
     return hashlib.sha256("\n".join([spec.migration_id, *spec_digests(spec)]).encode()).hexdigest()[:32]
 
 
-def _plan_steps(spec: MigrationSpec, facts: Facts, *, first: int) -> tuple[tuple[PlannedStep, ...], SchemaGraph]:
-    """Plan the steps from number `first` on. Stops at the first step with problems: what follows would only echo it."""
-    graph = facts.graph
+def _plan_steps(spec: MigrationSpec, facts: Facts, *, first: int) -> tuple[tuple[PlannedStep, ...], Facts]:
+    """Plan the steps from number `first` on, and what is known after them.
+
+    Stops at the first step with problems: what follows would only echo it.
+    """
+    before = facts.graph
     planned = []
     for index, step in enumerate(spec.steps[first - 1 :], start=first):
         operation = step.operation
-        ctx = StepContext(replace(facts, graph=graph), spec.migration_id, index, facts.graph)
+        ctx = StepContext(facts, spec.migration_id, index, before)
         problems = [f"spec.steps[{index - 1}].{operation.kind}: {p}" for p in operation.problems(ctx)]
         if problems:
             raise SpecError(problems, step=index)
+        statements = operation.statements(ctx)
+        blocking = (blocking_finding(s, facts) for s in statements)
         planned.append(
             PlannedStep(
                 index=index,
                 kind=operation.kind,
                 target=operation.target(ctx),
                 digest=step_digest(step),
-                statements=operation.statements(ctx),
-                findings=tuple(operation.findings(ctx)),
+                statements=statements,
+                findings=(*operation.findings(ctx), *(f for f in blocking if f is not None)),
                 probes=operation.probes(ctx),
                 undo=operation.undo(ctx),
             )
         )
-        graph = operation.project(ctx)
-    return tuple(planned), graph
+        facts = _after(operation, ctx)
+    return tuple(planned), facts
+
+
+def _after(operation: Operation, ctx: StepContext) -> Facts:
+    """What is known once the step has run. Sizes move with their tables: a rename makes no table small."""
+    moves = operation.moves(ctx)
+    sizes = {moves.get(key, key): size for key, size in ctx.facts.sizes.items()} if moves else ctx.facts.sizes
+    return replace(ctx.facts, graph=operation.project(ctx), sizes=sizes)

@@ -85,6 +85,7 @@ def asked_again(observed: Observed) -> bool:
 def run_hash(spec: MigrationSpec) -> str:
     """Over what a runner is given and cannot re-read while it works. Defaults spelt out or left out are the same."""
     content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=set(_RUN_FIELDS))
+    content["job"] = spec.execution.job.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from zanith.controller.decide.observed import BackfillView, JobView, LedgerView,
 POLL_S = 5.0
 """How often the ledger is read while a Job is active, where no notification comes first."""
 _POD_GRACE = timedelta(seconds=60)
+_REPLACED_AFTER = timedelta(minutes=10)
 
 
 def situation(observed: Observed, spec: MigrationSpec, job: JobView) -> Situation:
@@ -23,7 +24,9 @@ def situation(observed: Observed, spec: MigrationSpec, job: JobView) -> Situatio
         return Situation(trouble.reason, f"{trouble.message}; attempt {job.attempt} goes on by itself", POLL_S)
     waiting = _not_starting(observed, job)
     if waiting:
-        return Situation(Reason.POD_NOT_STARTING, waiting, POLL_S)
+        # A new attempt may find what this one did not: an image that is there by now, a node with room.
+        stop = (job.name,) if observed.now - job.created_at > _REPLACED_AFTER else ()
+        return Situation(Reason.POD_NOT_STARTING, waiting, POLL_S, stop=stop)
     held = throttled(observed.ledger)
     if held is not None:
         message = f"step {held.step} holds back: {held.throttled}"
