@@ -37,7 +37,7 @@ class Shop:
             "metadata": {"name": name, "namespace": self.namespace},
             "stringData": given,
         }
-        self.cluster.must("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump(body))
+        self.cluster.must("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(body))
 
     def apply(self, name: str, steps: list[dict[str, Any]], **spec: Any) -> None:
         """Apply a migration; `spec` has keys as a user writes them."""
@@ -47,7 +47,7 @@ class Shop:
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": {"database": {"secretRef": {"name": SECRET}}, "steps": steps, **spec},
         }
-        self.cluster.must("apply", "-f", "-", stdin=yaml.safe_dump(body))
+        self.cluster.must("apply", "-f", "-", stdin=json.dumps(body))
 
     def change(self, name: str, **spec: Any) -> None:
         """Change keys of the spec."""

@@ -159,6 +159,15 @@ def test_foreign_tables_of_our_names_are_told_and_left_alone(pg: Database, capsy
         assert captured.err.count("\n") == 1
 
 
+def test_a_ledger_that_lost_a_table_is_told(pg: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with seeded(pg):
+        pg.execute("DROP TABLE _zanith_schema_snapshots")
+    assert main(["migrate", "history", "--dsn", pg.dsn]) == 20
+    assert capsys.readouterr().err == (
+        "zanith: table public._zanith_schema_snapshots of the ledger is missing; restore it from a backup\n"
+    )
+
+
 def test_status_says_how_far_each_one_is(pg: Database, zanith: Zanith) -> None:
     with seeded(pg) as ledger:
         seed_the_sample(ledger)

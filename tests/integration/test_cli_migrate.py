@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,22 +271,8 @@ def test_ctrl_c_stops_after_a_batch_and_the_next_run_goes_on(pg: Database, zanit
     slow = {"throttle": {"targetBatch": "1ms"}}
     file = write(tmp_path, "m", ADD, FILL, NOT_NULL, execution=slow)
     for number in (signal.SIGINT, signal.SIGTERM):
-        before = rows_moved(pg)
-        running = subprocess.Popen(
-            [sys.executable, "-m", "zanith.main", "migrate", "up", "-f", str(file)],
-            env=os.environ | {"PYTHONPATH": str(OPERATOR), "ZANITH_DSN": pg.dsn},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            wait_until(partial(moved, pg, before), "the backfill moves")
-            running.send_signal(number)
-            out, err = running.communicate(timeout=30)
-        finally:
-            running.kill()
-        assert running.returncode == 30, (out, err)
-        assert err == "zanith: m: migration m was asked to stop; it goes on from its checkpoint\n"
+        code, err = interrupted(pg, file, number)
+        assert (code, err) == (30, "zanith: m: migration m was asked to stop; it goes on from its checkpoint\n")
     half = zanith("migrate", "plan", "-f", file).out
     assert half.splitlines()[4:] == [
         "▸ m",
@@ -303,12 +288,27 @@ def test_ctrl_c_stops_after_a_batch_and_the_next_run_goes_on(pg: Database, zanit
     assert pg.value("SELECT count(*) FROM users WHERE email_normalized = lower(email)") == 200_000
 
 
+def interrupted(pg: Database, file: Path, number: signal.Signals) -> tuple[int, str]:
+    """Exit code and errors of an `up` that gets a signal once its backfill moves."""
+    before = rows_moved(pg)
+    with subprocess.Popen(
+        [sys.executable, "-m", "zanith.main", "migrate", "up", "-f", str(file)],
+        env=os.environ | {"PYTHONPATH": str(OPERATOR), "ZANITH_DSN": pg.dsn},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        try:
+            wait_until(lambda: rows_moved(pg) > before or running.poll() is not None, "the backfill moves")
+            running.send_signal(number)
+            _, err = running.communicate(timeout=30)
+        finally:
+            running.kill()
+    return running.returncode, err
+
+
 def rows_moved(pg: Database) -> int:
     """Rows the backfill's checkpoints have counted."""
     if pg.value("SELECT to_regclass('_zanith_migration_checkpoints')") is None:
         return 0
     return int(pg.value("SELECT coalesce(sum(processed_rows), 0) FROM _zanith_migration_checkpoints"))
-
-
-def moved(pg: Database, before: int) -> bool:
-    return rows_moved(pg) > before

@@ -156,7 +156,9 @@ def migrations(**dependencies: list[str]) -> list[Manifest]:
 def test_what_a_migration_depends_on_comes_before_it_and_the_rest_stays_in_place() -> None:
     given = migrations(d=["b", "c"], a=[], b=["c"], c=["outside"], e=["a"])
     assert [m.name for m in in_order(given)] == ["c", "b", "d", "a", "e"]
-    assert {name: m.name for name, m in outside(given).items()} == {"outside": "c"}
+    assert {name: m.name for name, m in outside(given, given).items()} == {"outside": "c"}
+    assert {name: m.name for name, m in outside(given[2:], given[2:]).items()} == {"outside": "c", "a": "e"}
+    assert outside([given[4]], given) == {}
 
 
 def test_a_long_chain_is_no_trouble() -> None:

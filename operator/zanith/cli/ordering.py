@@ -29,11 +29,11 @@ def in_order(manifests: Sequence[Manifest]) -> list[Manifest]:
     return list(ordered.values())
 
 
-def outside(manifests: Sequence[Manifest]) -> dict[str, Manifest]:
-    """Dependencies that are not among the manifests, each with the first that asks for it."""
+def outside(pending: Sequence[Manifest], manifests: Sequence[Manifest]) -> dict[str, Manifest]:
+    """Dependencies of `pending` that are not among `manifests`, each with the first that asks for it."""
     names = {m.name for m in manifests}
     found: dict[str, Manifest] = {}
-    for manifest in manifests:
+    for manifest in pending:
         for dependency in manifest.spec.depends_on:
             if dependency not in names:
                 found.setdefault(dependency, manifest)

@@ -48,9 +48,8 @@ def find_pending(target: Target, manifests: Sequence[Manifest]) -> list[Manifest
     for schema in dict.fromkeys(m.spec.database.schema_name for m in ordered):
         applied |= _applied(target, schema, [m for m in ordered if m.spec.database.schema_name == schema])
     pending = [m for m in ordered if m.name not in applied]
-    for dependency, manifest in outside(manifests).items():
-        if manifest.name not in applied:
-            _check_applied_elsewhere(target, dependency, manifest)
+    for dependency, manifest in outside(pending, manifests).items():
+        _check_applied_elsewhere(target, dependency, manifest)
     return pending
 
 

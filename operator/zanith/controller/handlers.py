@@ -5,6 +5,8 @@ Only `on.event` handlers: kopf then puts no finalizer and no annotation on anyth
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from typing import Any
 
 import kopf
@@ -37,7 +39,16 @@ async def stop(memo: Any, **_: Any) -> None:
 
 @kopf.on.login(errors=_ONCE)
 def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    return in_cluster(kopf.login_with_service_account(**kwargs)) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def in_cluster(given: kopf.ConnectionInfo | None) -> kopf.ConnectionInfo | None:
+    """By the address every pod is told, as client-go does: kopf's own is a DNS name, which needs a working cluster DNS."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if given is None or not host:
+        return given
+    address = f"[{host}]" if ":" in host else host
+    return dataclasses.replace(given, server=f"https://{address}:{port}")
 
 
 @kopf.on.probe(id="watching", errors=_ONCE)

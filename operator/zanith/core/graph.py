@@ -7,7 +7,7 @@ sizes or time. The five tables, `_zanith_dropped_*` columns and tables, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -199,11 +199,25 @@ class SchemaGraph:
         kept = [t for t in self.tables if t.key != table.key]
         return replace(self, tables=tuple(sorted([*kept, table], key=lambda t: t.key)))
 
+    def with_changed(self, key: TableKey, change: Callable[[Table], Table]) -> SchemaGraph:
+        """With the table changed, and all of its partitions: what is done to the columns of one is done to all."""
+        changed = {key, *self.partitions(key)}
+        return replace(self, tables=tuple(change(t) if t.key in changed else t for t in self.tables))
+
+    def partitions(self, key: TableKey) -> tuple[TableKey, ...]:
+        """Partitions of a table, at any depth, in order of name."""
+        found: list[TableKey] = []
+        if (table := self.table(key)) is not None and table.partition_key is not None:
+            for part in self.tables:
+                if part.partition_of == key:
+                    found += [part.key, *self.partitions(part.key)]
+        return tuple(sorted(found))
+
     def without_table(self, key: TableKey) -> SchemaGraph:
         return replace(self, tables=tuple(t for t in self.tables if t.key != key))
 
     def incoming_foreign_keys(self, key: TableKey) -> Iterable[tuple[Table, Constraint]]:
-        """Foreign keys of other tables that reference this one."""
+        """Foreign keys that reference this table, its own included."""
         for table in self.tables:
             for constraint in table.constraints:
                 if constraint.kind == "foreign_key" and constraint.references == key:

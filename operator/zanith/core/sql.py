@@ -85,6 +85,11 @@ def parse_expression(text: str) -> Expression:
     )
 
 
+def parse_condition(text: str) -> Expression:
+    """Parse a condition over the columns of one row, as in WHERE. Raises SqlProblem."""
+    return parse_expression(text)
+
+
 def parse_type(text: str) -> TypeName:
     """Parse a type name with modifiers and array bounds, e.g. `numeric(10,2)[]`. Raises SqlProblem."""
     target = _only_target(text, f"SELECT CAST(NULL AS \n{text}\n)")
@@ -115,6 +120,24 @@ def parse_index_element(text: str) -> IndexElement:
     if element.name:
         return IndexElement(text.strip(), element.name, frozenset({element.name}), frozenset())
     return IndexElement(text.strip(), None, frozenset(_columns(element.expr)), frozenset(_functions(element.expr)))
+
+
+def partition_columns(key: str) -> frozenset[str]:
+    """Columns that a partition key uses; `key` as `pg_get_partkeydef` prints it: `RANGE (created_at, lower(name))`."""
+    statement = _parse(key, f"CREATE TABLE t (c text) PARTITION BY {key}", "must be a partition key")
+    return frozenset(_columns(statement)) | {e.name for e in _nodes(statement, "PartitionElem") if e.name}
+
+
+def referenced_columns(foreign_key: str) -> frozenset[str]:
+    """Columns of the other table that a foreign key references; its definition as `pg_get_constraintdef` prints it."""
+    statement = _parse(foreign_key, f"ALTER TABLE t ADD {foreign_key}", "must be a foreign key")
+    return frozenset(n.string.sval for c in _nodes(statement, "Constraint") for n in c.pk_attrs)
+
+
+def trigger_columns(trigger: str) -> frozenset[str]:
+    """Columns a trigger depends on: of `UPDATE OF` and WHEN; its definition as `pg_get_triggerdef` prints it."""
+    statement = _parse(trigger, trigger, "must be a trigger").create_trig_stmt
+    return frozenset(n.string.sval for n in statement.columns) | frozenset(_columns(statement.when_clause))
 
 
 def printed(name: str) -> str:
@@ -191,7 +214,7 @@ def _pb() -> Any:
 def _parse(text: str, statement: str, otherwise: str) -> Any:
     """The one statement that `text` was put into, and that it cannot have left. Raises SqlProblem."""
     import postgast
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
     if not text.strip():
         raise SqlProblem("must not be empty")

@@ -109,6 +109,7 @@ class _Log:
     def __init__(self, assignment: Assignment) -> None:
         self._fields = {"migration": assignment.spec.migration_id, "attempt": assignment.attempt}
         self._batch_logged = 0.0
+        self._cpu_told = False
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -127,6 +128,10 @@ class _Log:
             "took_s": round(progress.took_s, 3),
             "message": progress.message,
         }
+        if progress.event == "statement_started" and not self._cpu_told:
+            # What starting cost, from the process' first instruction to its first statement: kept in view.
+            self._cpu_told = True
+            fields["cpu_s"] = round(time.process_time(), 3)
         write_line(progress.event, **self._fields, **{k: v for k, v in fields.items() if v})
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import class_row, namedtuple_row
 
+from zanith.core.errors import Conflict
 from zanith.core.risk import RiskLevel
 from zanith.ledger.history import History, MigrationHistory, StepAttemptRow, steps_of
 from zanith.ledger.named_queries import TABLES, query
@@ -24,8 +25,14 @@ STATUS_LIMIT = 100
 
 
 def five_tables_exist(conn: Connection[Any], schema: str) -> bool:
-    """Whether there is a ledger here. Raises Conflict where a table of these names has another shape or one is missing."""
-    return check_shape(conn, schema) == frozenset(TABLES)
+    """Whether there is a ledger here. Raises Conflict where a table of these names has another shape, or one is missing."""
+    found = check_shape(conn, schema)
+    if not found:
+        return False
+    missing = [table for word, table in TABLES.items() if word not in found]
+    if missing:
+        raise Conflict(f"table {schema}.{missing[0]} of the ledger is missing; restore it from a backup")
+    return True
 
 
 @contextmanager

@@ -40,8 +40,14 @@ class AlterColumnNullable(Operation):
         if table is None or column is None:
             yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
             return
-        if column.not_null is not self.nullable:
-            yield f"column {key}.{self.column} is {'already nullable' if self.nullable else 'NOT NULL already'}"
+        enforced = column.not_null or parts.unvalidated_not_null(table, self.column) is not None
+        if column.not_null and not self.nullable:
+            yield f"column {key}.{self.column} is NOT NULL already"
+        if self.nullable and not enforced:
+            yield f"column {key}.{self.column} is already nullable"
+        parent = None if table.partition_of is None else ctx.graph.column(table.partition_of, self.column)
+        if self.nullable and parent is not None and parent.not_null:
+            yield f"{key} is a partition; alter the column of {table.partition_of}"
         if self.nullable and table.primary_key is not None and self.column in table.primary_key.columns:
             yield f"column {key}.{self.column} is part of the primary key and must stay NOT NULL"
         if self.nullable and column.identity is not None:
@@ -80,11 +86,9 @@ class AlterColumnNullable(Operation):
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:
-        table = ctx.graph.table(self._key(ctx))
-        column = None if table is None else table.column(self.column)
-        assert table is not None
-        assert column is not None
-        return ctx.graph.with_table(parts.with_not_null(table, column, not self.nullable))
+        key = self._key(ctx)
+        ctx.column(key, self.column)
+        return ctx.graph.with_changed(key, lambda t: parts.with_not_null(t, self.column, not self.nullable))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)

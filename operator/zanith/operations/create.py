@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from psycopg import sql
@@ -14,89 +14,12 @@ from zanith.core.graph import Column, Constraint, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, parse_type, printed, raw, render
-from zanith.core.statement import Lock, Probe, Statement
+from zanith.core.statement import Lock, Probe, ProbeKind, Statement
 from zanith.operations import parts
 from zanith.operations.drop import soft_drop
-from zanith.operations.operation import Name, Operation, SpecModel, SqlExpression, SqlType
+from zanith.operations.new_table import NewCheck, NewColumn, NewForeignKey, NewUnique, ReferentialAction
+from zanith.operations.operation import Name, Operation, SqlExpression, SqlType
 from zanith.operations.step_context import StepContext, Undo, nearest
-
-
-class Identity(StrEnum):
-    """How an identity column takes values of its own."""
-
-    ALWAYS = "Always"
-    BY_DEFAULT = "ByDefault"
-
-
-class ReferentialAction(StrEnum):
-    """What a foreign key does when the referenced row goes or changes."""
-
-    NO_ACTION = "NoAction"
-    RESTRICT = "Restrict"
-    CASCADE = "Cascade"
-    SET_NULL = "SetNull"
-    SET_DEFAULT = "SetDefault"
-
-    @property
-    def words(self) -> str:
-        """PostgreSQL's own: `SET NULL`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self.value).upper()
-
-
-class NewColumn(SpecModel):
-    """A column of a new table."""
-
-    name: Name
-    """Name of the column."""
-    type: SqlType
-    """Type, e.g. `bigint` or `numeric(10,2)`."""
-    nullable: StrictBool = True
-    """Whether NULL is allowed."""
-    default: SqlExpression | None = None
-    """Default, a SQL expression."""
-    identity: Identity | None = None
-    """Generate the value from a sequence of the column's own."""
-    collation: Name | None = None
-    """Collation of the column."""
-    comment: str | None = Field(None, max_length=1000)
-    """Comment on the column."""
-
-
-class NewUnique(SpecModel):
-    """A UNIQUE constraint of a new table."""
-
-    name: Name | None = None
-    """Name of the constraint. Default: PostgreSQL's own, `table_column_key`."""
-    columns: list[Name] = Field(min_length=1, max_length=32)
-    """Columns that are unique together."""
-
-
-class NewCheck(SpecModel):
-    """A CHECK constraint of a new table."""
-
-    name: Name
-    """Name of the constraint."""
-    expression: SqlExpression
-    """What must hold for every row."""
-
-
-class NewForeignKey(SpecModel):
-    """A foreign key of a new table."""
-
-    name: Name | None = None
-    """Name of the constraint. Default: PostgreSQL's own, `table_column_fkey`."""
-    columns: list[Name] = Field(min_length=1, max_length=32)
-    """Referencing columns."""
-    references_schema: Name | None = None
-    """Schema of the referenced table. Default: the schema of the new one."""
-    references_table: Name
-    """Referenced table."""
-    references_columns: list[Name] = Field(min_length=1, max_length=32)
-    """Referenced columns."""
-    on_delete: ReferentialAction = ReferentialAction.NO_ACTION
-    """When the referenced row is deleted."""
-    on_update: ReferentialAction = ReferentialAction.NO_ACTION
-    """When the referenced key changes."""
 
 
 class CreateTable(Operation):
@@ -124,9 +47,10 @@ class CreateTable(Operation):
     @model_validator(mode="after")
     def _columns_exist_once(self) -> CreateTable:
         names = [c.name for c in self.columns]
-        doubled = sorted({n for n in names if names.count(n) > 1})
-        if doubled:
-            raise ValueError(f"column {doubled[0]} is there twice")
+        keys = [self.primary_key, *(u.columns for u in self.uniques), *(f.columns for f in self.foreign_keys)]
+        for listed in (names, *keys):
+            if doubled := _doubled(listed):
+                raise ValueError(f"column {doubled[0]} is there twice")
         used = [*self.primary_key, *(c for u in self.uniques for c in u.columns)]
         used += [c for f in self.foreign_keys for c in f.columns]
         for name in used:
@@ -139,17 +63,49 @@ class CreateTable(Operation):
 
     def problems(self, ctx: StepContext) -> Iterator[str]:
         key = self._key(ctx)
+        relations = parts.relation_names(ctx.graph, key.schema)
+        yield from parts.kept_name_problems("table", key.name)
         if ctx.graph.table(key) is not None:
             yield f"table {key} exists already"
+        elif key.name in relations:
+            yield f"a relation named {key} exists already"
+        for column in self.columns:
+            yield from _column_problems(key, column)
+        constraints = tuple(self._constraints(ctx))
+        yield from (f"two constraints of {key} are named {n}" for n in _doubled(c.name for c in constraints))
+        for constraint in constraints:
+            yield from parts.kept_name_problems(f"constraint of {key}", constraint.name)
+            if constraint.kind in ("primary_key", "unique") and constraint.name in relations:
+                yield f"a relation named {key.schema}.{constraint.name} exists already; {key} needs it for an index"
+        for check in self.checks:
+            yield from self._check_problems(ctx, check)
         for foreign in self.foreign_keys:
-            parent = self._parent(ctx, foreign)
-            table = self._projected(ctx) if parent == key else ctx.graph.table(parent)
-            if table is None:
-                yield ctx.missing_table(parent)
-                continue
-            yield from (ctx.missing_column(table, c) for c in foreign.references_columns if table.column(c) is None)
-            if len(foreign.references_columns) != len(foreign.columns):
-                yield f"foreign key of {key} has {len(foreign.columns)} columns but references another number"
+            yield from self._foreign_problems(ctx, foreign)
+
+    def _check_problems(self, ctx: StepContext, check: NewCheck) -> Iterator[str]:
+        table = self._projected(ctx)
+        condition = parse_expression(check.expression)
+        if condition.has_subquery:
+            yield f"check {check.name} of {table.key} must not contain a subquery"
+            return
+        yield from (ctx.missing_column(table, c) for c in parts.unknown_columns(table, condition.columns))
+
+    def _foreign_problems(self, ctx: StepContext, foreign: NewForeignKey) -> Iterator[str]:
+        key, parent = self._key(ctx), self._parent(ctx, foreign)
+        table = self._projected(ctx) if parent == key else ctx.graph.table(parent)
+        if table is None:
+            yield ctx.missing_table(parent)
+            return
+        missing = [c for c in foreign.references_columns if table.column(c) is None]
+        yield from (ctx.missing_column(table, c) for c in missing)
+        if len(foreign.references_columns) != len(foreign.columns):
+            yield (
+                f"foreign key of {key} has {len(foreign.columns)} columns but references "
+                f"{len(foreign.references_columns)} of {parent}"
+            )
+        elif not missing and not _unique_together(table, foreign.references_columns):
+            columns = ", ".join(foreign.references_columns)
+            yield f"foreign key of {key} references ({columns}) of {parent}, which no primary key or unique constraint covers"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(RiskLevel.SAFE, ReasonCode.ADDS_TABLE, f"{self._key(ctx)} is new; nobody reads it yet")
@@ -178,9 +134,12 @@ class CreateTable(Operation):
         locked = (key, *self._parents(ctx))
         return Undo(
             statements=(Statement(sql=render(drop), lock=Lock.ACCESS_EXCLUSIVE, on=locked),),
-            unless=parts.populated_probe(key, ""),
+            unless=parts.rows_probe(key),
             otherwise=Undo(refused=f"table {key} has rows by now; dropping it would lose them"),
         )
+
+    def adds(self, ctx: StepContext) -> Iterable[tuple[TableKey, str]]:
+        return [(self._key(ctx), c.name) for c in self.columns]
 
     def project(self, ctx: StepContext) -> SchemaGraph:
         return ctx.graph.with_table(self._projected(ctx))
@@ -218,7 +177,7 @@ class CreateTable(Operation):
             name=key.name,
             columns=columns,
             constraints=tuple(sorted(self._constraints(ctx), key=lambda c: c.name)),
-            comment=self.comment,
+            comment=self.comment or None,
         )
 
     def _constraints(self, ctx: StepContext) -> Iterator[Constraint]:
@@ -247,6 +206,29 @@ class CreateTable(Operation):
             yield Constraint(name, "foreign_key", text, tuple(foreign.columns), references=parent)
 
 
+def _doubled(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _column_problems(key: TableKey, column: NewColumn) -> Iterator[str]:
+    yield from parts.new_column_problems(key, column.name, column.default)
+    kind = parse_type(column.type)
+    if kind.serial:
+        yield f"type {column.type} of {key}.{column.name} is no type of its own; use bigint with identity: ByDefault"
+    elif column.identity is not None and kind.canonical not in ("smallint", "integer", "bigint"):
+        yield f"identity column {key}.{column.name} must be smallint, integer or bigint"
+    if column.identity is not None and column.default is not None:
+        yield f"identity column {key}.{column.name} must not have a default"
+
+
+def _unique_together(table: Table, columns: list[str]) -> bool:
+    """Whether a foreign key may reference these columns: an immediate, total uniqueness over exactly them."""
+    keys = [c for c in table.constraints if c.kind in ("primary_key", "unique") and "DEFERRABLE" not in c.definition]
+    # An index may carry more columns along (INCLUDE): whether it fits exactly is for PostgreSQL to say.
+    indexes = [i for i in table.indexes if i.unique and i.valid and " WHERE " not in i.definition]
+    return any(set(columns) == set(c.columns) for c in keys) or any(set(columns) <= set(i.columns) for i in indexes)
+
+
 def _printed(names: list[str]) -> str:
     return ", ".join(printed(n) for n in names)
 
@@ -262,8 +244,8 @@ def _projected_column(column: NewColumn, required: bool) -> Column:
         not_null=required or not column.nullable or column.identity is not None,
         default=default,
         identity=parts.graph_identity(column.identity),
-        collation=column.collation,
-        comment=column.comment,
+        collation=parts.printed_collation(column.collation),
+        comment=column.comment or None,
     )
 
 
@@ -301,14 +283,12 @@ class AddColumn(Operation):
             yield f"column {table.key}.{self.column} exists already"
         if table.partition_of is not None:
             yield f"{table.key} is a partition; add the column to {table.partition_of}"
+        yield from parts.new_column_problems(table.key, self.column, self.default)
         kind = parse_type(self.type)
         if kind.serial:
             yield f"type {self.type} rewrites the whole table; use bigint and a sequence of your own"
         if kind.canonical in ctx.facts.constrained_domains:
             yield f"domain {kind.canonical} has constraints, so adding {table.key}.{self.column} rewrites the whole table"
-        used = parse_expression(self.default).columns if self.default is not None else frozenset()
-        if used:
-            yield f"default of {table.key}.{self.column} must not name columns ({sorted(used)[0]})"
         if self._volatile(ctx) and not parts.usable_key(table):
             yield (
                 f"default of {table.key}.{self.column} differs from row to row, and the table has no primary key or "
@@ -346,18 +326,15 @@ class AddColumn(Operation):
                 self.column, self.type, default=self.default, not_null=not self.nullable, collation=self.collation
             )
             return (parts.brief(key, sql.SQL("ADD COLUMN {}").format(definition)), *self._comment(key))
-        assert self.default is not None
         plain = parts.column_definition(self.column, self.type, collation=self.collation)
-        default = parse_expression(self.default).composed
+        default = parse_expression(str(self.default)).composed
         set_default = sql.SQL("ALTER COLUMN {} SET DEFAULT {}").format(ident(self.column), default)
-        table = ctx.graph.table(key)
-        assert table is not None
         where = render(sql.SQL("{} IS NULL").format(ident(self.column)))
         return (
             parts.brief(key, sql.SQL("ADD COLUMN {}").format(plain)),
             parts.brief(key, set_default, with_previous=True),
             *self._comment(key),
-            parts.walk(table, {self.column: self.default}, where, excludes_finished=True),
+            parts.walk(ctx.table(key), {self.column: str(self.default)}, where, excludes_finished=True),
             *(() if self.nullable else parts.set_not_null(ctx.facts, key, self.column)),
         )
 
@@ -367,7 +344,7 @@ class AddColumn(Operation):
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
         holds_data = Probe(
-            kind=parts.populated_probe(key, self.column).kind,
+            kind=ProbeKind.POPULATED_TABLE,
             sql=render(
                 sql.SQL("SELECT 1 FROM {} WHERE {} IS NOT NULL LIMIT 1").format(table_ident(key), ident(self.column))
             ),
@@ -376,15 +353,19 @@ class AddColumn(Operation):
         )
         drop = parts.brief(key, sql.SQL("DROP COLUMN {}").format(ident(self.column)))
         after = ctx.with_graph(self.project(ctx))
+        # Not the name a soft drop of this migration gives: it may have taken a column of this name away before.
+        aside = fit(f"_zanith_dropped_{self.column}_{ctx.migration_id}_{ctx.step_index}")
         return Undo(
             statements=(drop,),
             unless=holds_data,
-            otherwise=Undo(statements=soft_drop(after, key, self.column)),
+            otherwise=Undo(statements=soft_drop(after, key, self.column, aside=aside)),
         )
 
+    def adds(self, ctx: StepContext) -> Iterable[tuple[TableKey, str]]:
+        return [(self._key(ctx), self.column)]
+
     def project(self, ctx: StepContext) -> SchemaGraph:
-        table = ctx.graph.table(self._key(ctx))
-        assert table is not None
+        key = ctx.table(self._key(ctx)).key
         kind = parse_type(self.type)
         default = None if self.default is None else parts.printed_default(parse_expression(self.default), kind)
         column = Column(
@@ -392,14 +373,16 @@ class AddColumn(Operation):
             type=kind.canonical,
             not_null=not self.nullable,
             default=default,
-            collation=self.collation,
-            comment=self.comment,
+            collation=parts.printed_collation(self.collation),
+            comment=self.comment or None,
         )
-        return ctx.graph.with_table(table.with_column(column))
+        return ctx.graph.with_changed(
+            key, lambda t: t.with_column(column if t.key == key else replace(column, comment=None))
+        )
 
     @property
     def _required(self) -> bool:
-        return not self.nullable and self.default is None
+        return not self.nullable and (self.default is None or parse_expression(self.default).constant == "null")
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -408,7 +391,7 @@ class AddColumn(Operation):
         return self.default is not None and parts.is_volatile(parse_expression(self.default), ctx.facts)
 
     def _comment(self, key: TableKey) -> tuple[Statement, ...]:
-        if self.comment is None:
+        if not self.comment:
             return ()
         comment = sql.SQL("COMMENT ON COLUMN {} IS {}").format(ident(*key, self.column), sql.Literal(self.comment))
         return (Statement(sql=render(comment), lock=Lock.SHARE_UPDATE_EXCLUSIVE, on=(key,), with_previous=True),)

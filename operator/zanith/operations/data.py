@@ -63,9 +63,8 @@ class Backfill(Operation):
                 )
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
-        table = ctx.graph.table(self._key(ctx))
-        assert table is not None
-        excludes = excluded_by_assignment(self.where, dict(self.set_))
+        table = ctx.table(self._key(ctx))
+        excludes = excluded_by_assignment(self.where, dict(self.set_), ctx.facts.volatile_functions)
         return (parts.walk(table, dict(self.set_), self.where, excludes_finished=excludes),)
 
     def undo(self, ctx: StepContext) -> Undo:

@@ -11,6 +11,7 @@ from pydantic import Field
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.sql import parse_expression, partition_columns, referenced_columns, trigger_columns
 from zanith.core.statement import ArtifactDraft, Lock, Statement
 from zanith.operations import parts
 from zanith.operations.operation import Name, Operation
@@ -61,9 +62,8 @@ class DropColumn(Operation):
         return Undo(refused=f"{self.target(ctx)} was dropped for good; no artifact was kept")
 
     def project(self, ctx: StepContext) -> SchemaGraph:
-        table = ctx.graph.table(self._key(ctx))
-        assert table is not None
-        return ctx.graph.with_table(table.without_column(self.column))
+        key = ctx.table(self._key(ctx)).key
+        return ctx.graph.with_changed(key, lambda t: t.without_column(self.column))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -97,7 +97,7 @@ class SoftDropColumn(Operation):
             yield f"{key}.{self.column} is an identity column and cannot become nullable"
         if table.partition_of is not None:
             yield f"{key} is a partition; soft-drop the column of {table.partition_of}"
-        if self.column in (table.partition_key or ""):
+        if self.column in _partition_columns(table):
             yield f"{key}.{self.column} is part of the partition key"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
@@ -106,18 +106,16 @@ class SoftDropColumn(Operation):
             ReasonCode.SOFT_DROPS_COLUMN,
             f"queries that name {self.target(ctx)} fail from now on; its data is kept",
         )
-        table = ctx.graph.table(self._key(ctx))
-        if table is not None:
-            yield from _dependents(ctx.graph, table, self.column)
+        yield from _dependents(ctx.graph, ctx.table(self._key(ctx)), self.column)
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         return soft_drop(ctx, self._key(ctx), self.column)
 
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
-        column = ctx.graph.column(key, self.column)
+        column = ctx.column(key, self.column)
         back = parts.brief(key, _rename(physical_name(ctx, self.column), self.column))
-        if column is None or not column.not_null:
+        if not column.not_null:
             return Undo(statements=(back,))
         return Undo(
             statements=(back, *parts.set_not_null(ctx.facts, key, self.column)),
@@ -126,9 +124,8 @@ class SoftDropColumn(Operation):
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:
-        table = ctx.graph.table(self._key(ctx))
-        assert table is not None
-        return ctx.graph.with_table(table.without_column(self.column))
+        key = ctx.table(self._key(ctx)).key
+        return ctx.graph.with_changed(key, lambda t: t.without_column(self.column))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -139,11 +136,14 @@ def physical_name(ctx: StepContext, column: str) -> str:
     return fit(f"_zanith_dropped_{column}_{ctx.migration_id}")
 
 
-def soft_drop(ctx: StepContext, key: TableKey, column: str) -> tuple[Statement, ...]:
-    """Rename aside and lift NOT NULL, so that inserts which no longer know the column succeed; one transaction."""
-    aside = physical_name(ctx, column)
-    found = ctx.graph.column(key, column)
-    required = found is not None and found.not_null
+def soft_drop(ctx: StepContext, key: TableKey, column: str, *, aside: str = "") -> tuple[Statement, ...]:
+    """Rename aside and lift NOT NULL, so that inserts which no longer know the column succeed; one transaction.
+
+    `aside` is its name from then on, where it is not the usual one.
+    """
+    aside = aside or physical_name(ctx, column)
+    found = ctx.graph.table(key)
+    required = found is not None and _enforces_not_null(found, column)
     artifact = ArtifactDraft(
         artifact_type="soft_drop_column",
         source_schema=key.schema,
@@ -171,6 +171,16 @@ def referenced_tables(graph: SchemaGraph, key: TableKey, column: str) -> tuple[T
     return tuple(p for p in found if p != key)
 
 
+def _enforces_not_null(table: Table, name: str) -> bool:
+    """Whether inserts without a value for it fail."""
+    column = table.column(name)
+    return (column is not None and column.not_null) or parts.unvalidated_not_null(table, name) is not None
+
+
+def _partition_columns(table: Table) -> frozenset[str]:
+    return frozenset() if table.partition_key is None else partition_columns(table.partition_key)
+
+
 def _rename(old: str, new: str) -> sql.Composable:
     return sql.SQL("RENAME COLUMN {} TO {}").format(ident(old), ident(new))
 
@@ -181,13 +191,30 @@ def _drop_blockers(graph: SchemaGraph, table: Table, column: str) -> Iterator[st
     for view in graph.views:
         if (table.key, column) in view.depends_on:
             yield f"view {view.schema}.{view.name} uses {what}; change the view first"
-    unique_over = {c.name for c in table.constraints if c.kind in ("primary_key", "unique") and column in c.columns}
-    if unique_over:
-        for other, constraint in graph.incoming_foreign_keys(table.key):
-            if column in constraint.definition.rpartition("REFERENCES")[2]:
-                yield f"foreign key {constraint.name} of {other.key} references {what}; drop it first"
+    for other, constraint in graph.incoming_foreign_keys(table.key):
+        if column in referenced_columns(constraint.definition):
+            yield f"foreign key {constraint.name} of {other.key} references {what}; drop it first"
+    yield from (
+        f"generated column {table.key}.{name} is computed from {what}; drop it first"
+        for name in _generated_from(table, column)
+    )
+    for policy in table.policies:
+        if any(column in parse_expression(text).columns for text in (policy.using, policy.with_check) if text):
+            yield f"policy {policy.name} of {table.key} uses {what}; change it first"
+    for trigger in table.triggers:
+        if column in trigger_columns(trigger.definition):
+            yield f"trigger {trigger.name} of {table.key} uses {what}; change it first"
+    if column in _partition_columns(table):
+        yield f"{what} is part of the partition key"
     if table.partition_of is not None:
         yield f"{table.key} is a partition; drop the column of {table.partition_of}"
+
+
+def _generated_from(table: Table, column: str) -> Iterator[str]:
+    """Generated columns that are computed from it."""
+    for other in table.columns:
+        if other.generated is not None and other.default and column in parse_expression(other.default).columns:
+            yield other.name
 
 
 def _dependents(graph: SchemaGraph, table: Table, column: str) -> Iterator[Finding]:
@@ -200,6 +227,22 @@ def _dependents(graph: SchemaGraph, table: Table, column: str) -> Iterator[Findi
                 ReasonCode.BREAKS_DEPENDENTS,
                 f"view {view.schema}.{view.name} goes on showing {what}, which gets no new values",
             )
+    for name in _generated_from(table, column):
+        yield Finding(
+            RiskLevel.MEDIUM,
+            ReasonCode.BREAKS_DEPENDENTS,
+            f"generated column {table.key}.{name} goes on being computed from {what}, which gets no new values",
+        )
+    yield from (
+        Finding(
+            RiskLevel.HIGH,
+            ReasonCode.BREAKS_DEPENDENTS,
+            f"unique index {index.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
+            safer="drop the index first",
+        )
+        for index in table.indexes
+        if index.unique and column in index.columns and "NULLS NOT DISTINCT" in index.definition
+    )
     for constraint in table.constraints:
         if column not in constraint.columns:
             continue

@@ -12,7 +12,7 @@ from pydantic import Field, StrictBool
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.sql import SqlProblem, parse_expression, parse_index_element, printed, raw, render
+from zanith.core.sql import Expression, SqlProblem, parse_expression, parse_index_element, printed, raw, render
 from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, ProbeKind, Statement, Work
 from zanith.operations import parts
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlIndexElement
@@ -57,22 +57,17 @@ class AddIndex(Operation):
             yield from self._element_problems(ctx, table, element)
         yield from (ctx.missing_column(table, c) for c in self.include if table.column(c) is None)
         if self.where is not None:
-            unknown = parts.unknown_columns(table, parse_expression(self.where).columns)
-            yield from (ctx.missing_column(table, c) for c in unknown)
+            condition = parse_expression(self.where)
+            yield from (ctx.missing_column(table, c) for c in parts.unknown_columns(table, condition.columns))
+            yield from self._where_problems(ctx, condition)
         name = self.index_name
-        taken = [i.name for t in ctx.graph.tables if t.schema == table.schema for i in t.indexes]
-        taken += [
-            c.name
-            for t in ctx.graph.tables
-            if t.schema == table.schema
-            for c in t.constraints
-            if c.kind in ("primary_key", "unique", "exclude")
-        ]
-        taken += [t.name for t in ctx.graph.tables if t.schema == table.schema]
-        if name in taken:
+        yield from parts.kept_name_problems("index", name)
+        if name in parts.relation_names(ctx.graph, table.schema):
             yield f"a relation named {table.schema}.{name} exists already; give the index another `name`"
         if self.nulls_not_distinct and not self.unique:
             yield f"nullsNotDistinct of index {name} needs unique: true"
+        if self.unique and self.method != "btree":
+            yield f"method {self.method} of index {name} cannot be unique; only btree can"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(
@@ -153,17 +148,16 @@ class AddIndex(Operation):
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:
-        table = ctx.graph.table(self._key(ctx))
-        assert table is not None
+        table = ctx.table(self._key(ctx))
         plain = [self._plain_column(table, e) for e in self.columns]
-        used = {c for e in self.columns for c in self._columns_of(table, e)}
+        used = {c for e in self.columns for c in self._columns_of(table, e)} | set(self.include)
         if self.where is not None:
             used |= parse_expression(self.where).columns
-        named = dict.fromkeys([*(c for c in plain if c is not None), *self.include])
+        named = dict.fromkeys(c for c in plain if c is not None)
         index = Index(
             name=self.index_name,
             definition=self._printed(table),
-            columns=(*named, *sorted(used - set(named))),
+            columns=(*named, *(c.name for c in table.columns if c.name in used - set(named))),
             unique=self.unique,
         )
         return ctx.graph.with_table(table.with_index(index))
@@ -191,6 +185,13 @@ class AddIndex(Operation):
     def _plain_column(self, table: Table, element: str) -> str | None:
         """The column an element is, whatever order or operator class it names; None for an expression."""
         return element if table.column(element) else parse_index_element(element).column
+
+    def _where_problems(self, ctx: StepContext, condition: Expression) -> Iterator[str]:
+        volatile = sorted(condition.functions & ctx.facts.volatile_functions)
+        if condition.has_subquery:
+            yield f"where of index {self.index_name} must not contain a subquery"
+        elif volatile:
+            yield f"where of index {self.index_name} uses {volatile[0]}, which is not IMMUTABLE"
 
     def _element_problems(self, ctx: StepContext, table: Table, element: str) -> Iterator[str]:
         if table.column(element) is not None:

@@ -7,7 +7,7 @@ A kind is one frozen pydantic class. Wire names are camelCase; unknown keys are 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -70,6 +70,10 @@ class Operation(SpecModel, ABC):
     def moves(self, ctx: StepContext) -> Mapping[TableKey, TableKey]:
         """Tables it gives another name or schema: new key by old one. Their sizes and rows move along."""
         return {}
+
+    def adds(self, ctx: StepContext) -> Iterable[tuple[TableKey, str]]:
+        """Columns that were not there before: a backfill of them needs no undo of its own."""
+        return ()
 
     @abstractmethod
     def project(self, ctx: StepContext) -> SchemaGraph:

@@ -8,13 +8,15 @@ from typing import Literal
 
 from psycopg import sql
 
-from zanith.core.graph import Column, Facts, Table
+from zanith.core.graph import Constraint, Facts, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
-from zanith.core.sql import Expression, TypeName, parse_expression, raw, render
+from zanith.core.sql import Expression, TypeName, parse_expression, printed, raw, render
 from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement, Work
 
 NAMED_NOT_NULL = 180000
 """From this server version NOT NULL is a named constraint that can be added NOT VALID (release notes 18, E.4.3.4)."""
+
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 
 
 def alter_table(table: TableKey, action: sql.Composable) -> str:
@@ -34,9 +36,14 @@ def set_not_null(facts: Facts, table: TableKey, column: str) -> tuple[Statement,
 
     From PostgreSQL 18: a NOT NULL constraint NOT VALID, then VALIDATE. Before: a CHECK NOT VALID, VALIDATE, SET NOT
     NULL (which a valid CHECK spares the scan; manual, ALTER TABLE), and the CHECK goes in the same transaction.
+    A NOT NULL constraint that is there but was never validated is validated, and stays where a row fails it.
     """
+    found = facts.graph.table(table)
+    unvalidated = None if found is None else unvalidated_not_null(found, column)
+    if unvalidated is not None:
+        return (replace(validate(table, unvalidated.name), cleanup=()),)
     if facts.server_version >= NAMED_NOT_NULL:
-        name = fit(f"{table.name}_{column}_not_null")
+        name = _free_constraint_name(facts, table, fit(f"{table.name}_{column}_not_null"))
         add = sql.SQL("ADD CONSTRAINT {} NOT NULL {} NOT VALID").format(ident(name), ident(column))
         return brief(table, add), validate(table, name)
     name = fit(f"_zanith_not_null_{table.name}_{column}")
@@ -47,6 +54,20 @@ def set_not_null(facts: Facts, table: TableKey, column: str) -> tuple[Statement,
         brief(table, sql.SQL("ALTER COLUMN {} SET NOT NULL").format(ident(column))),
         brief(table, sql.SQL("DROP CONSTRAINT {}").format(ident(name)), with_previous=True),
     )
+
+
+def unvalidated_not_null(table: Table, column: str) -> Constraint | None:
+    """The column's NOT NULL constraint that is not validated (PostgreSQL 18): new rows obey it, old ones may not."""
+    return next((c for c in table.constraints if c.kind == "not_null" and column in c.columns), None)
+
+
+def _free_constraint_name(facts: Facts, table: TableKey, wanted: str) -> str:
+    """The name wanted, or with a number: a renamed column keeps the NOT NULL constraint of its old name."""
+    found = facts.graph.table(table)
+    taken = {c.name for c in found.constraints} if found is not None else set()
+    taken |= {name for (key, _), name in facts.not_null_names.items() if key == table}
+    names = (wanted, *(fit(f"{wanted}{n}") for n in range(1, len(taken) + 1)))
+    return next(n for n in names if n not in taken)
 
 
 def validate(table: TableKey, constraint: str) -> Statement:
@@ -76,6 +97,12 @@ def nulls_probe(table: TableKey, column: str) -> Probe:
         question=f"column {table}.{column} has NULLs",
         remedy=f"backfill {table}.{column} first, or leave it nullable",
     )
+
+
+def rows_probe(table: TableKey) -> Probe:
+    """Has the table rows by now?"""
+    question = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(table_ident(table))
+    return Probe(kind=ProbeKind.POPULATED_TABLE, sql=render(question), question=f"table {table} has rows", remedy="")
 
 
 def populated_probe(table: TableKey, column: str) -> Probe:
@@ -171,10 +198,45 @@ def graph_identity(identity: str | None) -> Literal["always", "by_default"] | No
 
 def unknown_columns(table: Table, used: frozenset[str]) -> Iterator[str]:
     """Names an expression uses that are no columns of the table (system columns and the table's own name aside)."""
-    known = {c.name for c in table.columns} | {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", table.name}
+    known = {c.name for c in table.columns} | SYSTEM_COLUMNS | {table.name}
     yield from sorted(used - known)
 
 
-def with_not_null(table: Table, column: Column, not_null: bool) -> Table:
-    """The table with the column's NOT NULL changed."""
-    return table.with_column(replace(column, not_null=not_null))
+def with_not_null(table: Table, name: str, not_null: bool) -> Table:
+    """The table with the column's NOT NULL changed, and no unvalidated constraint left that said so."""
+    kept = tuple(c for c in table.constraints if not (c.kind == "not_null" and name in c.columns))
+    columns = tuple(replace(c, not_null=not_null) if c.name == name else c for c in table.columns)
+    return replace(table, columns=columns, constraints=kept)
+
+
+def relation_names(graph: SchemaGraph, schema: str) -> frozenset[str]:
+    """Names that tables, indexes and views of the schema share, as far as the graph knows them."""
+    tables = [t for t in graph.tables if t.schema == schema]
+    names = {t.name for t in tables} | {i.name for t in tables for i in t.indexes}
+    names |= {c.name for t in tables for c in t.constraints if c.kind in ("primary_key", "unique", "exclude")}
+    return frozenset(names | {v.name for v in graph.views if v.schema == schema})
+
+
+def kept_name_problems(what: str, name: str) -> Iterator[str]:
+    """Names that begin with `_zanith_` would be taken for ours, and left out of the graph."""
+    if name.startswith("_zanith_"):
+        yield f"{what} {name} begins with _zanith_, which is kept for what Zanith makes itself"
+
+
+def new_column_problems(table: TableKey, name: str, default: str | None) -> Iterator[str]:
+    """What is wrong with the name and the default of a column that is to be."""
+    yield from kept_name_problems(f"column of {table}", name)
+    if name in SYSTEM_COLUMNS:
+        yield f"column {table}.{name} has the name of a system column"
+    if default is None:
+        return
+    parsed = parse_expression(default)
+    if parsed.columns:
+        yield f"default of {table}.{name} must not name columns ({sorted(parsed.columns)[0]})"
+    if parsed.has_subquery:
+        yield f"default of {table}.{name} must not contain a subquery"
+
+
+def printed_collation(collation: str | None) -> str | None:
+    """As the catalog prints it; the database's own is not printed."""
+    return None if collation in (None, "default") else printed(collation)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from zanith.core.errors import SpecError
 from zanith.core.graph import Column, Facts, SchemaGraph, Table, TableSize
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import Probe, Statement
@@ -29,6 +30,21 @@ class StepContext:
     def key(self, schema: str | None, table: str) -> TableKey:
         """The table a step names; its own `schema:` wins over `spec.database.schema`."""
         return TableKey(schema or self.facts.default_schema, table)
+
+    def table(self, key: TableKey) -> Table:
+        """The table. Raises SpecError where it does not exist: where the live schema is no longer what was planned."""
+        found = self.graph.table(key)
+        if found is None:
+            raise SpecError(self.missing_table(key), step=self.step_index)
+        return found
+
+    def column(self, key: TableKey, name: str) -> Column:
+        """The column. Raises SpecError where it does not exist."""
+        table = self.table(key)
+        found = table.column(name)
+        if found is None:
+            raise SpecError(self.missing_column(table, name), step=self.step_index)
+        return found
 
     def size(self, key: TableKey) -> TableSize | None:
         return self.facts.sizes.get(key)

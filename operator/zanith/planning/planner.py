@@ -19,7 +19,7 @@ from zanith.planning.plan import Plan, PlannedStep
 
 def plan_migration(spec: MigrationSpec, facts: Facts) -> Plan:
     """The plan of a migration that has not begun. Raises SpecError naming each step by path."""
-    steps, _ = _plan_steps(spec, facts, first=1)
+    steps, _ = _plan_steps(spec, facts)
     return Plan(migration_id=spec.migration_id, database=facts.database, steps=steps)
 
 
@@ -27,7 +27,7 @@ def plan_migrations(specs: Iterable[MigrationSpec], facts: Facts) -> list[Plan]:
     """Plans of several pending migrations in order, each on the graph the ones before leave behind."""
     plans = []
     for spec in specs:
-        steps, facts = _plan_steps(spec, facts, first=1)
+        steps, facts = _plan_steps(spec, facts)
         plans.append(Plan(migration_id=spec.migration_id, database=facts.database, steps=steps))
     return plans
 
@@ -38,10 +38,13 @@ def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collecti
     `facts` are live; the frozen steps not in `done` are projected first. Raises SpecError.
     """
     begun = len(plan.steps)
+    before = facts.graph
     for index, step in enumerate(spec.steps[:begun], start=1):
+        ctx = StepContext(facts, spec.migration_id, index, before)
+        before = _without(before, step.operation.adds(ctx))
         if index not in done:
-            facts = _after(step.operation, StepContext(facts, spec.migration_id, index, facts.graph))
-    added, _ = _plan_steps(spec, facts, first=begun + 1)
+            facts = _after(step.operation, ctx)
+    added, _ = _plan_steps(spec, facts, first=begun + 1, before=before)
     return replace(plan, steps=(*plan.steps, *added))
 
 
@@ -61,12 +64,14 @@ def spec_hash(spec: MigrationSpec) -> str:
     return hashlib.sha256("\n".join([spec.migration_id, *spec_digests(spec)]).encode()).hexdigest()[:32]
 
 
-def _plan_steps(spec: MigrationSpec, facts: Facts, *, first: int) -> tuple[tuple[PlannedStep, ...], Facts]:
-    """Plan the steps from number `first` on, and what is known after them.
+def _plan_steps(
+    spec: MigrationSpec, facts: Facts, *, first: int = 1, before: SchemaGraph | None = None
+) -> tuple[tuple[PlannedStep, ...], Facts]:
+    """Plan the steps from number `first` on, and what is known after them; `before` is what the migration began with.
 
     Stops at the first step with problems: what follows would only echo it.
     """
-    before = facts.graph
+    before = facts.graph if before is None else before
     planned = []
     for index, step in enumerate(spec.steps[first - 1 :], start=first):
         operation = step.operation
