@@ -91,7 +91,7 @@ def prepare(database: Database, case: Case, naming: dict[str, str], *, migration
         identifiers = {word: sql.Identifier(name) for word, name in naming.items()}
         for statement in case.setup.split(";"):
             if statement.strip():
-                conn.execute(sql.SQL(statement).format(**identifiers))  # type: ignore[arg-type]  # set-up text of ours
+                conn.execute(sql.SQL(statement).format(**identifiers))
     return Driver(database, spec_of(filled(case.steps, naming), gates=case.gates, migration_id=migration_id))
 
 

@@ -120,8 +120,7 @@ def test_what_is_no_size_is_refused() -> None:
 
 def test_every_problem_is_named_at_once() -> None:
     assert problem(spec(suspend="perhaps", gates={"maxRisk": 200})) == (
-        "spec.gates.maxRisk: input should be less than or equal to 100; "
-        "spec.suspend: input should be a valid boolean"
+        "spec.gates.maxRisk: input should be less than or equal to 100; spec.suspend: input should be a valid boolean"
     )
 
 

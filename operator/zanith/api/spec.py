@@ -21,8 +21,11 @@ from zanith.operations.step import Step
 from zanith.operations.step_context import nearest
 
 _DURATION = re.compile(r"^([0-9]{1,12})(ms|s|m|h|d)$")
+_OBJECT_NAME = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 _BYTES = re.compile(r"^([0-9]+)(B|KiB|MiB|GiB|TiB)$")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 36_500 * _UNIT_S["d"]
+_LONGEST_LOCK_TIMEOUT_S = _UNIT_S["h"]
 _UNIT_B = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 
@@ -45,14 +48,28 @@ def size_in_bytes(size: str) -> int:
 def _positive(duration: str) -> str:
     if seconds(duration) <= 0:
         raise ValueError("must be longer than zero")
+    if seconds(duration) > _LONGEST_S:
+        raise ValueError("must be at most 36500d, a hundred years")
     return duration
 
 
 _DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "maxLength": 20}
 # The pattern goes to the CRD; here our own words say what is wrong.
+
+
+def _brief(duration: str) -> str:
+    if seconds(duration) > _LONGEST_LOCK_TIMEOUT_S:
+        raise ValueError("must be at most 1h: as long, others wait behind it")
+    return duration
+
+
+def _period(retention: str) -> str:
+    return retention if retention == "forever" else _positive(retention)
+
+
 Duration = Annotated[str, AfterValidator(_positive), WithJsonSchema(_DURATION_SCHEMA)]
 ByteSize = Annotated[str, Field(pattern=_BYTES.pattern, max_length=20)]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_OBJECT_NAME.pattern)]
 
 
 class Approval(StrEnum):
@@ -183,7 +200,7 @@ class JobSettings(SpecModel):
 class Execution(SpecModel):
     """How the migration is run; the only part that may change while it runs."""
 
-    lock_timeout: Duration = "2s"
+    lock_timeout: Annotated[Duration, AfterValidator(_brief)] = "2s"
     """The longest a statement may wait for a strong lock, and so make others wait behind it. A ceiling."""
     throttle: Throttle = Field(default_factory=lambda: Throttle())
     """How gentle backfills are."""
@@ -210,7 +227,9 @@ class MigrationSpec(SpecModel):
     """What the plan must not exceed."""
     execution: Execution = Field(default_factory=lambda: Execution())
     """How it is run."""
-    retention: Annotated[str, Field(pattern=r"^(forever|[0-9]+(ms|s|m|h|d))$", max_length=20)] = "forever"
+    retention: Annotated[
+        str, Field(pattern=r"^(forever|[0-9]+(ms|s|m|h|d))$", max_length=20), AfterValidator(_period)
+    ] = "forever"
     """Life of the artifacts: `forever`, or a duration such as `30d`."""
     expiry_policy: ExpiryPolicy = ExpiryPolicy.RETAIN
     """`Retain` warns and keeps, `Purge` removes at expiry."""
@@ -238,7 +257,8 @@ def parse_spec(spec: Any, *, name: str) -> MigrationSpec:
     if not isinstance(spec, dict):
         raise SpecError("spec: must be a mapping")
     try:
-        parsed = MigrationSpec.model_validate(spec)
+        # Only the wire names: `max_risk` beside `maxRisk` would get past whoever looks at the manifest before us.
+        parsed = MigrationSpec.model_validate(spec, by_alias=True, by_name=False)
     except ValidationError as error:
         raise SpecError(_problems(error, spec)) from None
     return parsed if parsed.migration_id else parsed.model_copy(update={"migration_id": name})
@@ -250,7 +270,7 @@ def parse_manifest(document: Any) -> tuple[str, MigrationSpec]:
         raise SpecError("the document must be a mapping")
     if document.get("apiVersion") != API_VERSION or document.get("kind") != KIND:
         raise SpecError(f"apiVersion and kind must be {API_VERSION} and {KIND}")
-    unknown = sorted(set(document) - {"apiVersion", "kind", "metadata", "spec", "status"})
+    unknown = sorted(str(key) for key in document.keys() - {"apiVersion", "kind", "metadata", "spec", "status"})
     if unknown:
         raise SpecError(f"{unknown[0]}: unknown key{nearest(unknown[0], ['metadata', 'spec'])}")
     metadata = document.get("metadata")
@@ -259,6 +279,10 @@ def parse_manifest(document: Any) -> tuple[str, MigrationSpec]:
         raise SpecError("metadata.name: is required")
     if len(name) > MAX_NAME_LENGTH:
         raise SpecError(f"metadata.name: is {len(name)} characters long; at most {MAX_NAME_LENGTH}")
+    if _OBJECT_NAME.fullmatch(name) is None:
+        raise SpecError(
+            "metadata.name: must be lower-case letters, digits, - and ., and begin and end with a letter or digit"
+        )
     return name, parse_spec(document.get("spec"), name=name)
 
 

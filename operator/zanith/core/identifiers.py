@@ -43,12 +43,21 @@ def fit(name: str, *, limit: int = MAX_IDENTIFIER_BYTES) -> str:
     return f"{head}_{digest}"
 
 
+def text_problem(text: str) -> str | None:
+    """Why PostgreSQL could not hold this text, or None."""
+    if "\x00" in text:
+        return "must not contain a NUL character"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "must not contain half of a surrogate pair"
+    return None
+
+
 def name_problem(name: str) -> str | None:
     """Why PostgreSQL could not use this name as it is, or None."""
     if not name:
         return "must not be empty"
-    if "\x00" in name:
-        return "must not contain a NUL character"
+    if problem := text_problem(name):
+        return problem
     size = len(name.encode())
     if size > MAX_IDENTIFIER_BYTES:
         return f"is {size} bytes long; PostgreSQL keeps only {MAX_IDENTIFIER_BYTES}"

@@ -13,6 +13,8 @@ from typing import Any
 
 from psycopg import sql
 
+from zanith.core.identifiers import text_problem
+
 _CLOCK = frozenset({"now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"})
 """Functions that answer something else in the next transaction. Only some of them are VOLATILE."""
 _AGGREGATES = frozenset(
@@ -218,8 +220,8 @@ def _parse(text: str, statement: str, otherwise: str) -> Any:
 
     if not text.strip():
         raise SqlProblem("must not be empty")
-    if "\x00" in text:
-        raise SqlProblem("must not contain a NUL character")
+    if problem := text_problem(text):
+        raise SqlProblem(problem)
     try:
         found = postgast.parse(statement).stmts
         _check_tokens(postgast.scan(text).tokens)

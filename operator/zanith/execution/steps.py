@@ -82,10 +82,8 @@ class StepRun:
             elif not first.transactional:
                 self._run_outside(number, first)
                 self._advance(after, last=last)
-            elif first.lock.blocks_writes or first.work is Work.CATALOG:
-                self._run_locked(number, statements, after, last=last)
             else:
-                self._run_scan(statements, after, last=last)
+                self._run_locked(number, statements, after, last=last)
         except StepFailed:
             self._clean_up(first)
             raise
@@ -103,8 +101,8 @@ class StepRun:
                 self._move({"statement": after, "state": "pending"}, last=last)
                 self._ask_under_lock(number, statements[0])
                 if heavy:
-                    for table in tables:
-                        self.session.lock_table(table, lock)
+                    # The first table is the one worked through; what is locked beside it is locked for less.
+                    self.session.lock_table(tables[0], statements[0].lock)
                     self.session.no_limits_here()
                 with self._watched() if heavy else nullcontext():
                     for statement in statements:
@@ -113,16 +111,6 @@ class StepRun:
 
         try:
             with_lock_attempts(self.session, tables, lock, self._waiting, attempt)
-        except psycopg.Error as error:
-            self._fail(error)
-
-    def _run_scan(self, statements: tuple[Statement, ...], after: int, *, last: bool) -> None:
-        """Reads a whole table under a weak lock: no limit but a stop; the cursor moves in the same transaction."""
-        try:
-            with self._cursor_kept(), self._watched(), self.session.conn.transaction():
-                for statement in statements:
-                    self.session.conn.execute(raw(statement.sql))
-                self._move({"statement": after, "state": "pending"}, last=last)
         except psycopg.Error as error:
             self._fail(error)
 
@@ -149,7 +137,8 @@ class StepRun:
                 if remaining == 1:
                     self._fail(error)
             except psycopg.Error as error:
-                if not conn.broken:
+                # Asked to stop, we have no time to clean up: the cursor says `started`, and the next attempt does it.
+                if not conn.broken and not self.session.stop.is_set():
                     self._drop_leftover(statement)
                     with conn.transaction():
                         self._move({"statement": number, "state": "pending"}, last=False)
@@ -228,8 +217,7 @@ class StepRun:
         probes = [p for p in self.step.probes if p.before_statement == number and p.under_lock]
         if not probes:
             return
-        for table in statement.on:
-            self.session.lock_table(table, statement.lock)
+        self.session.lock_table(statement.on[0], statement.lock)
         for probe in probes:
             if ask(self.session, probe, self.step):
                 raise refused(self.step, probe)

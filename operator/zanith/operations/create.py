@@ -18,7 +18,7 @@ from zanith.core.statement import Lock, Probe, ProbeKind, Statement
 from zanith.operations import parts
 from zanith.operations.drop import soft_drop
 from zanith.operations.new_table import NewCheck, NewColumn, NewForeignKey, NewUnique, ReferentialAction
-from zanith.operations.operation import Name, Operation, SqlExpression, SqlType
+from zanith.operations.operation import Comment, Name, Operation, SqlExpression, SqlType
 from zanith.operations.step_context import StepContext, Undo, nearest
 
 
@@ -41,7 +41,7 @@ class CreateTable(Operation):
     """CHECK constraints."""
     foreign_keys: list[NewForeignKey] = Field(default_factory=list, max_length=50)
     """Foreign keys."""
-    comment: str | None = Field(None, max_length=1000)
+    comment: Comment | None = None
     """Comment on the table."""
 
     @model_validator(mode="after")
@@ -268,7 +268,7 @@ class AddColumn(Operation):
     """Default, a SQL expression. Old rows get it too."""
     collation: Name | None = None
     """Collation of the column."""
-    comment: str | None = Field(None, max_length=1000)
+    comment: Comment | None = None
     """Comment on the column."""
 
     def target(self, ctx: StepContext) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from psycopg import sql
@@ -11,7 +11,14 @@ from pydantic import Field
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.sql import parse_expression, partition_columns, referenced_columns, trigger_columns
+from zanith.core.sql import (
+    SqlProblem,
+    parse_expression,
+    partition_columns,
+    printed,
+    referenced_columns,
+    trigger_columns,
+)
 from zanith.core.statement import ArtifactDraft, Lock, Statement
 from zanith.operations import parts
 from zanith.operations.operation import Name, Operation
@@ -97,7 +104,7 @@ class SoftDropColumn(Operation):
             yield f"{key}.{self.column} is an identity column and cannot become nullable"
         if table.partition_of is not None:
             yield f"{key} is a partition; soft-drop the column of {table.partition_of}"
-        if self.column in _partition_columns(table):
+        if _in_partition_key(table, self.column):
             yield f"{key}.{self.column} is part of the partition key"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
@@ -177,8 +184,20 @@ def _enforces_not_null(table: Table, name: str) -> bool:
     return (column is not None and column.not_null) or parts.unvalidated_not_null(table, name) is not None
 
 
-def _partition_columns(table: Table) -> frozenset[str]:
-    return frozenset() if table.partition_key is None else partition_columns(table.partition_key)
+def _in_partition_key(table: Table, column: str) -> bool:
+    return table.partition_key is not None and _uses(partition_columns, table.partition_key, column)
+
+
+def _uses(columns_of: Callable[[str], frozenset[str]], text: str, column: str) -> bool:
+    """Whether a definition out of the catalog uses the column; by its text where it is too deep for the parser."""
+    try:
+        return column in columns_of(text)
+    except SqlProblem:
+        return printed(column) in text
+
+
+def _columns(expression: str) -> frozenset[str]:
+    return parse_expression(expression).columns
 
 
 def _rename(old: str, new: str) -> sql.Composable:
@@ -192,19 +211,19 @@ def _drop_blockers(graph: SchemaGraph, table: Table, column: str) -> Iterator[st
         if (table.key, column) in view.depends_on:
             yield f"view {view.schema}.{view.name} uses {what}; change the view first"
     for other, constraint in graph.incoming_foreign_keys(table.key):
-        if column in referenced_columns(constraint.definition):
+        if _uses(referenced_columns, constraint.definition, column):
             yield f"foreign key {constraint.name} of {other.key} references {what}; drop it first"
     yield from (
         f"generated column {table.key}.{name} is computed from {what}; drop it first"
         for name in _generated_from(table, column)
     )
     for policy in table.policies:
-        if any(column in parse_expression(text).columns for text in (policy.using, policy.with_check) if text):
+        if any(_uses(_columns, text, column) for text in (policy.using, policy.with_check) if text):
             yield f"policy {policy.name} of {table.key} uses {what}; change it first"
     for trigger in table.triggers:
-        if column in trigger_columns(trigger.definition):
+        if _uses(trigger_columns, trigger.definition, column):
             yield f"trigger {trigger.name} of {table.key} uses {what}; change it first"
-    if column in _partition_columns(table):
+    if _in_partition_key(table, column):
         yield f"{what} is part of the partition key"
     if table.partition_of is not None:
         yield f"{table.key} is a partition; drop the column of {table.partition_of}"
@@ -213,7 +232,7 @@ def _drop_blockers(graph: SchemaGraph, table: Table, column: str) -> Iterator[st
 def _generated_from(table: Table, column: str) -> Iterator[str]:
     """Generated columns that are computed from it."""
     for other in table.columns:
-        if other.generated is not None and other.default and column in parse_expression(other.default).columns:
+        if other.generated is not None and other.default and _uses(_columns, other.default, column):
             yield other.name
 
 

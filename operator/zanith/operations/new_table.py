@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import Field, StrictBool
 
-from zanith.operations.operation import Name, SpecModel, SqlExpression, SqlType
+from zanith.operations.operation import Comment, Name, SpecModel, SqlExpression, SqlType
 
 
 class Identity(StrEnum):
@@ -47,7 +47,7 @@ class NewColumn(SpecModel):
     """Generate the value from a sequence of the column's own."""
     collation: Name | None = None
     """Collation of the column."""
-    comment: str | None = Field(None, max_length=1000)
+    comment: Comment | None = None
     """Comment on the column."""
 
 

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from zanith.core.graph import SchemaGraph
-from zanith.core.identifiers import MAX_IDENTIFIER_BYTES, TableKey, name_problem
+from zanith.core.identifiers import MAX_IDENTIFIER_BYTES, TableKey, name_problem, text_problem
 from zanith.core.risk import Finding
 from zanith.core.sql import SqlProblem, parse_condition, parse_expression, parse_index_element, parse_type
 from zanith.core.statement import Probe, Statement
@@ -91,15 +91,21 @@ def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
-def _check_name(value: str) -> str:
-    problem = name_problem(value)
-    if problem:
-        raise ValueError(problem)
-    return value
+def _without(problem_of: Callable[[str], str | None]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        problem = problem_of(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
+    return check
 
 
-Name = Annotated[str, AfterValidator(_check_name), Field(min_length=1, max_length=MAX_IDENTIFIER_BYTES)]
+Name = Annotated[str, AfterValidator(_without(name_problem)), Field(min_length=1, max_length=MAX_IDENTIFIER_BYTES)]
 """An identifier, exactly as the catalog spells it; quoted by us, so case and reserved words are safe."""
+
+Comment = Annotated[str, AfterValidator(_without(text_problem)), Field(max_length=1000)]
+"""A comment on an object of the database."""
 
 SqlExpression = Annotated[str, AfterValidator(_checked(parse_expression)), Field(min_length=1, max_length=10_000)]
 """One SQL value expression, checked by PostgreSQL's own parser."""
@@ -114,6 +120,7 @@ SqlIndexElement = Annotated[str, Field(min_length=1, max_length=1_000)]
 """A column's exact name, or an index element as in CREATE INDEX: `lower(email)`, `created_at DESC NULLS LAST`."""
 
 __all__ = [
+    "Comment",
     "Name",
     "Operation",
     "SpecModel",

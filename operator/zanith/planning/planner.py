@@ -6,13 +6,16 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 from zanith.api.spec import MigrationSpec
 from zanith.core.errors import SpecError
-from zanith.core.graph import Facts
+from zanith.core.graph import Facts, SchemaGraph, Table
+from zanith.core.identifiers import TableKey
+from zanith.core.statement import Statement
 from zanith.operations.operation import Operation
 from zanith.operations.step import Step
-from zanith.operations.step_context import StepContext
+from zanith.operations.step_context import StepContext, Undo
 from zanith.planning.cost import blocking_finding
 from zanith.planning.plan import Plan, PlannedStep
 
@@ -87,10 +90,10 @@ def _plan_steps(
                 kind=operation.kind,
                 target=operation.target(ctx),
                 digest=step_digest(step),
-                statements=statements,
+                statements=_locking_partitions(statements, facts.graph),
                 findings=(*operation.findings(ctx), *(f for f in blocking if f is not None)),
                 probes=operation.probes(ctx),
-                undo=operation.undo(ctx),
+                undo=_undo_locking_partitions(operation.undo(ctx), facts.graph),
             )
         )
         facts = _after(operation, ctx)
@@ -102,3 +105,22 @@ def _after(operation: Operation, ctx: StepContext) -> Facts:
     moves = operation.moves(ctx)
     sizes = {moves.get(key, key): size for key, size in ctx.facts.sizes.items()} if moves else ctx.facts.sizes
     return replace(ctx.facts, graph=operation.project(ctx), sizes=sizes)
+
+
+def _without(graph: SchemaGraph, columns: Iterable[tuple[TableKey, str]]) -> SchemaGraph:
+    for key, column in columns:
+        graph = graph.with_changed(key, partial(Table.without_column, name=column))
+    return graph
+
+
+def _locking_partitions(statements: tuple[Statement, ...], graph: SchemaGraph) -> tuple[Statement, ...]:
+    """What locks a partitioned table locks its partitions too, each in its turn."""
+    return tuple(
+        replace(s, on=tuple(dict.fromkeys(k for table in s.on for k in (table, *graph.partitions(table)))))
+        for s in statements
+    )
+
+
+def _undo_locking_partitions(undo: Undo, graph: SchemaGraph) -> Undo:
+    otherwise = None if undo.otherwise is None else _undo_locking_partitions(undo.otherwise, graph)
+    return replace(undo, statements=_locking_partitions(undo.statements, graph), otherwise=otherwise)

@@ -17,7 +17,7 @@ from zanith.controller.decide.decision import Situation
 from zanith.controller.decide.observed import LedgerView, Observed
 from zanith.planning.gates import approval_needed, refusal
 
-_SOON_S = 15.0
+_SOON_S = 10.0
 _LATER_S = 60.0
 _RARELY_S = 300.0
 _SETTLED_S = 3600.0
@@ -249,6 +249,7 @@ def _until_next_expiry(ledger: LedgerView, spec: MigrationSpec) -> float:
 
 
 def _recheck_s(reason: Reason) -> float:
-    if reason.row.stalled is ConditionStatus.TRUE:
+    """No watch tells of Secrets, rights or catalogs that were put right."""
+    if reason.row.stalled is ConditionStatus.TRUE and reason is not Reason.SECRET_FORBIDDEN:
         return _LATER_S
     return _SOON_S
