@@ -54,6 +54,8 @@ class OperatorProcess:
     image: str
     log: Path
     environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ("-m", "zanith.main", "operator")
+    """What Python is told to run; `{namespaces}` and `{health}` are filled in."""
     _process: subprocess.Popen[bytes] | None = None
     _port: int = 0
 
@@ -65,19 +67,24 @@ class OperatorProcess:
         self.stop()
 
     @property
+    def running(self) -> bool:
+        """Whether it is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def health(self) -> str:
         """Where its liveness is asked."""
         return f"http://127.0.0.1:{self._port}/healthz"
 
     def start(self, *, deadline_s: float = 60) -> None:
         """Start it, and wait until it works."""
-        if self._process is not None and self._process.poll() is None:
+        if self.running:
             return
         self._port = _free_port()
         already = self._starts()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "zanith.main", "operator"],
+                [sys.executable, *(a.format(namespaces=self.namespaces, health=self.health) for a in self.arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,6 +99,8 @@ class OperatorProcess:
                     "ZANITH_LIVENESS_ENDPOINT": self.health,
                     "ZANITH_POD_NAME": "operator-of-the-tests",
                     "ZANITH_PROGRESS_INTERVAL_S": "1",
+                    "ZANITH_RESYNC_S": "2",
+                    "ZANITH_RESYNC_GRACE_S": "5",
                     **self.environment,
                 },
             )

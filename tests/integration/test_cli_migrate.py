@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from seeded_ledger import seeded
 from servers import Database
 from servers.waiting import wait_until
+from zanith.core.risk import RiskLevel
 from zanith.main import main
 
 OPERATOR = Path(__file__).resolve().parents[2] / "operator"
@@ -237,6 +239,15 @@ def test_what_was_changed_after_it_was_applied_is_refused(pg: Database, zanith: 
             changed = zanith("migrate", verb, "-f", file)
             assert (changed.code, changed.out) == (20, "")
             assert changed.err.startswith("zanith: m: its steps are not what they were when it was applied")
+
+
+def test_what_was_changed_after_it_began_is_refused(pg: Database, zanith: Zanith, tmp_path: Path) -> None:
+    pg.execute(USERS)
+    with seeded(pg) as ledger:
+        ledger.frozen("m", ("addColumn", RiskLevel.SAFE))
+    changed = zanith("migrate", "plan", "-f", write(tmp_path, "m", ADD))
+    assert changed.code == 20
+    assert changed.err.startswith("zanith: m: its steps are not what they were when it began")
 
 
 @pytest.mark.parametrize(

@@ -85,18 +85,19 @@ def _locks_taken(
     pg: Database, conn: psycopg.Connection[Any], statements: tuple[Statement, ...]
 ) -> list[tuple[TableKey, Lock]]:
     """What the transaction locks of tables that were there before it; what it creates itself blocks nobody."""
-    before = [row[0] for row in pg.rows("SELECT oid::bigint FROM pg_class WHERE relkind IN ('r', 'p')")]
+    # By the name it had then: the transaction may rename it.
+    before = {oid: TableKey(schema, name) for oid, schema, name in pg.rows(_TABLES)}
     if not statements[0].transactional:
         return _locks_taken_outside(pg, conn, statements[0], before)
     with conn.transaction():
         for statement in statements:
             conn.execute(raw(statement.sql))
-        rows = conn.execute(_LOCKS, [conn.info.backend_pid, before]).fetchall()
-    return [(TableKey(schema, table), _lock(mode)) for schema, table, mode in rows]
+        rows = conn.execute(_LOCKS, [conn.info.backend_pid, list(before)]).fetchall()
+    return [(before[oid], _lock(mode)) for oid, mode in rows]
 
 
 def _locks_taken_outside(
-    pg: Database, conn: psycopg.Connection[Any], statement: Statement, before: list[int]
+    pg: Database, conn: psycopg.Connection[Any], statement: Statement, before: dict[int, TableKey]
 ) -> list[tuple[TableKey, Lock]]:
     """A concurrent build waits for a transaction that has written to the table: then its locks can be looked at."""
     (table,) = statement.on
@@ -108,11 +109,11 @@ def _locks_taken_outside(
         rows: list[Any] = []
         deadline = time.monotonic() + 20
         while not rows and time.monotonic() < deadline:
-            rows = observer.execute(_LOCKS, [conn.info.backend_pid, before]).fetchall()
+            rows = observer.execute(_LOCKS, [conn.info.backend_pid, list(before)]).fetchall()
         writer.execute("COMMIT")
         building.join()
     assert rows, "the build took no lock at all"
-    return [(TableKey(schema, name), _lock(mode)) for schema, name, mode in rows]
+    return [(before[oid], _lock(mode)) for oid, mode in rows]
 
 
 def test_the_plan_hash_does_not_depend_on_size_and_sees_another_database(pg: Database) -> None:
@@ -125,8 +126,13 @@ def test_the_plan_hash_does_not_depend_on_size_and_sees_another_database(pg: Dat
     assert facts.sizes[facts.graph.tables[0].key].rows == 5250
 
 
+_TABLES = """
+SELECT c.oid::bigint, n.nspname, c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p')
+"""
 _LOCKS = b"""
-SELECT n.nspname, c.relname, l.mode
+SELECT c.oid::bigint, l.mode
 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE l.pid = %s AND l.locktype = 'relation' AND l.granted AND c.oid = ANY(%s)
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
@@ -147,7 +153,7 @@ def _projected(driver: Driver) -> SchemaGraph:
 
 
 def _without_column_order(graph: SchemaGraph) -> Any:
-    return [(t, sorted(t.columns, key=lambda c: c.name)) for t in graph.tables], graph.views, graph.enums
+    return [(t, sorted(t.columns, key=lambda c: c.name)) for t in graph.tables], graph.views, graph.enums, graph.extensions
 
 
 def test_names_over_63_bytes_are_shortened_with_a_hash() -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from operations_harness import cases
+from operations_harness import cases, cases_alter, cases_constraints, cases_keep, cases_security
 
-CASES = [*cases.CASES]
+CASES = [*cases.CASES, *cases_alter.CASES, *cases_constraints.CASES, *cases_keep.CASES, *cases_security.CASES]

@@ -25,6 +25,8 @@ class Case:
     gates: dict[str, Any] = field(default_factory=lambda: {"maxRisk": 100, "allowDestructive": True})
     undo_refused: str = ""
     """Part of the refusal's words where there is no undo."""
+    since: int = 15
+    """The first version of PostgreSQL that can do it."""
 
 
 def _on(**arguments: Any) -> dict[str, Any]:

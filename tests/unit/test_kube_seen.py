@@ -156,8 +156,9 @@ def test_a_killed_container_says_by_what() -> None:
 def test_the_cache_does_not_go_back_in_time() -> None:
     cache = Cache()
     old, new = migration(), migration()
-    cache.put_migration(new)
-    cache.put_migration(old)
+    assert cache.put_migration(new) == KEY
+    assert cache.put_migration(old) is None
+    assert cache.put_migration(new) is None
     found = cache.migration(KEY)
     assert found is not None
     assert found["metadata"]["resourceVersion"] == new["metadata"]["resourceVersion"]
@@ -186,8 +187,12 @@ def test_the_end_of_an_object_does_not_take_its_namesake_away() -> None:
 def test_jobs_and_pods_find_their_migration() -> None:
     cache = Cache()
     assert cache.put_pod(pod_body()) is None
-    assert cache.put_job(job_body()) == KEY
-    assert cache.put_pod(pod_body()) == KEY
+    job = job_body()
+    assert cache.put_job(job) == KEY
+    assert cache.put_job(job) is None
+    pod = pod_body()
+    assert cache.put_pod(pod) == KEY
+    assert cache.put_pod(pod) is None
     (view,) = cache.job_views(KEY, UID)
     assert view.pod is not None
     assert cache.job_views(KEY, "another") == ()

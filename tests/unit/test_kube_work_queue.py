@@ -46,8 +46,23 @@ class Worked:
         return answer
 
 
-def queue_of(work: Worked, *, workers: int = 2) -> tuple[WorkQueue, list[asyncio.Task[None]]]:
-    queue = WorkQueue(work, chance=random.Random(1), backoff_s=0.01)
+class Reported:
+    """What was told of failures nobody foresaw."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.told: list[tuple[Key, str]] = []
+        self.fails = fails
+
+    async def __call__(self, key: Key, failure: str) -> None:
+        self.told.append((key, failure))
+        if self.fails:
+            raise ValueError("password=hunter2")
+
+
+def queue_of(
+    work: Worked, *, workers: int = 2, report: Reported | None = None
+) -> tuple[WorkQueue, list[asyncio.Task[None]]]:
+    queue = WorkQueue(work, report or Reported(), chance=random.Random(1), backoff_s=0.01)
     return queue, [asyncio.create_task(queue.run_worker()) for _ in range(workers)]
 
 
@@ -111,6 +126,27 @@ def test_the_earlier_of_two_times_counts_and_news_come_before_both() -> None:
         work.may_end.release()
         await asyncio.sleep(0.02)
         assert work.begun.empty()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "reported"), [(KubeError("away"), []), (ValueError("password=hunter2"), [(A, "ValueError")])]
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_nobody_foresaw_is_told_on_the_resource(
+    error: Exception, reported: list[tuple[Key, str]], fails: bool
+) -> None:
+    async def scenario() -> None:
+        work, report = Worked(answers=[error, None]), Reported(fails=fails)
+        queue, _ = queue_of(work, report=report)
+        with structlog.testing.capture_logs() as lines:
+            queue.put(A)
+            await work.begun.get()
+            work.may_end.release()
+            await work.begun.get()
+        assert report.told == reported
+        assert "hunter2" not in str(lines)
 
     run(scenario)
 

@@ -311,18 +311,11 @@ def _path(location: tuple[int | str, ...]) -> str:
 def _nearest_key(location: tuple[int | str, ...]) -> str:
     """The known key of that place closest to the unknown one."""
     model: Any = MigrationSpec
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        field = next(
-            (f for n, f in model.model_fields.items() if part in (n, f.alias)),
-            None,
-        )
-        inner = _model_in(field.annotation) if field is not None else None
-        if inner is None:
-            return ""
-        model = inner
-    known = [f.alias or n for n, f in model.model_fields.items()]
+    for part in (p for p in location[:-1] if isinstance(p, str)):
+        fields = getattr(model, "model_fields", {})
+        field = next((f for n, f in fields.items() if part in (n, f.alias)), None)
+        model = _model_in(getattr(field, "annotation", None))
+    known = [f.alias or n for n, f in getattr(model, "model_fields", {}).items()]
     return nearest(str(location[-1]), known)
 
 
@@ -330,8 +323,5 @@ def _model_in(annotation: Any) -> Any:
     """The model class inside `X`, `X | None`, `list[X]` or `Annotated[X, ...]`."""
     if isinstance(annotation, type) and issubclass(annotation, SpecModel):
         return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        found = _model_in(inner)
-        if found is not None:
-            return found
-    return None
+    inner = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((model for model in inner if model is not None), None)

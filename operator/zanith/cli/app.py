@@ -130,6 +130,48 @@ def history(
     )
 
 
+@migrate.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="A", help="Migration id, ID@baseline, or live.", show_default=False)],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same; what it has become.", show_default=False)],
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
+    schema: Schema = "public",
+    as_json: Json = False,
+    html: Annotated[
+        str | None,
+        typer.Option("--html", metavar="FILE", help="Draw it instead, as a page for a browser.", show_default=False),
+    ] = None,
+) -> None:
+    """Show what changed in the schema between two migrations, or one and the live database. Prints nothing if nothing did."""
+    from zanith.cli import shapes
+
+    _end(lambda: shapes.diff(_dsn(dsn, dsn_file), schema, before, after, as_json=as_json, html=html))
+
+
+@migrate.command()
+def show(
+    snapshot: Annotated[
+        str | None,
+        typer.Argument(metavar="[A]", help="Migration id, ID@baseline, or live, the default.", show_default=False),
+    ] = None,
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
+    schema: Schema = "public",
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at", metavar="ID|TIME", help="After this migration, or at this time, in UTC.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the schema looked like after a migration, at a time, or is like now."""
+    from zanith.cli import shapes
+
+    _end(lambda: shapes.show(_dsn(dsn, dsn_file), schema, snapshot, at=at, as_json=as_json))
+
+
 @recover.command("list")
 def list_artifacts(dsn: Dsn = None, dsn_file: DsnFile = None, schema: Schema = "public", as_json: Json = False) -> None:
     """Show everything that can still be brought back, and until when."""

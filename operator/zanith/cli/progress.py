@@ -71,7 +71,7 @@ class PlainReport:
                     return ""
                 self._batch_told = time.monotonic()
                 return f"  {rows_text(progress)}"
-            case "waiting" | "throttled":
+            case "waiting" | "throttled" | "notice":
                 return f"  {progress.event}: {progress.message}"
         return ""
 
@@ -95,6 +95,8 @@ class TerminalReport:
                 if self._task is None:
                     self._bars.console.print(f"  {progress.event}: {progress.message}")
                 self._update(f"{progress.event}: {progress.message}")
+            case "notice":
+                self._bars.console.print(f"  notice: {progress.message}")
             case "statement_started":
                 self._update("")
             case "step_finished":

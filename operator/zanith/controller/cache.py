@@ -40,16 +40,17 @@ class Cache:
         self._dependents: dict[Key, set[Key]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
 
-    def put_migration(self, body: Body) -> Key:
-        """Remember a migration; the key of its work."""
+    def put_migration(self, body: Body) -> Key | None:
+        """Remember a migration; the key of its work, if that is news."""
         key = key_of(body)
         before = self._migrations.get(key)
-        if self._is_news(body, before):
-            for dependency in _depends_on(before):
-                _discard(self._dependents, dependency, key)
-            self._migrations[key] = _trimmed(body)
-            for dependency in _depends_on(body):
-                self._dependents.setdefault(dependency, set()).add(key)
+        if not self._is_news(body, before):
+            return None
+        for dependency in _depends_on(before):
+            _discard(self._dependents, dependency, key)
+        self._migrations[key] = _trimmed(body)
+        for dependency in _depends_on(body):
+            self._dependents.setdefault(dependency, set()).add(key)
         return key
 
     def drop_migration(self, body: Body) -> Key:
@@ -64,14 +65,12 @@ class Cache:
         return key
 
     def put_job(self, body: Body) -> Key | None:
-        """Remember a Job; the key of the migration it works for."""
-        owner = _migration_of(body)
-        if owner is None:
+        """Remember a Job; the key of the migration it works for, if that is news."""
+        key, owner = key_of(body), _migration_of(body)
+        if owner is None or not self._is_news(body, self._jobs.get(key)):
             return None
-        key = key_of(body)
-        if self._is_news(body, self._jobs.get(key)):
-            self._jobs[key] = _trimmed(body)
-            self._jobs_of.setdefault(owner, set()).add(key)
+        self._jobs[key] = _trimmed(body)
+        self._jobs_of.setdefault(owner, set()).add(key)
         return owner
 
     def drop_job(self, body: Body) -> Key | None:
@@ -85,11 +84,12 @@ class Cache:
         return owner
 
     def put_pod(self, body: Body) -> Key | None:
-        """Remember a pod; the key of the migration it works for."""
+        """Remember a pod; the key of the migration it works for, if that is news."""
         key, job = key_of(body), _job_of(body)
-        if self._is_news(body, self._pods.get(key)):
-            self._pods[key] = _trimmed(body)
-            self._pods_of.setdefault(job, set()).add(key)
+        if not self._is_news(body, self._pods.get(key)):
+            return None
+        self._pods[key] = _trimmed(body)
+        self._pods_of.setdefault(job, set()).add(key)
         return self._owner_of_job(job)
 
     def drop_pod(self, body: Body) -> Key | None:

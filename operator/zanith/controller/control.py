@@ -50,7 +50,7 @@ class Controller:
         self._databases = Databases(connections=settings.database_connections)
         self._cache = Cache()
         self._turns = Turns(self._cache, job_limit=settings.job_limit)
-        self._queue = WorkQueue(self._reconcile, chance=random.Random())
+        self._queue = WorkQueue(self._reconcile, self._report, chance=random.Random())
         self._listeners = Listeners(self._queue.put)
         self._resync = Resync(kube, self._cache, settings.namespaces, self._queue.put)
         self._tasks: list[asyncio.Task[None]] = []
@@ -61,6 +61,7 @@ class Controller:
             follow=self._listeners.follow,
             unfollow=self._listeners.unfollow,
             wake=self._queue.put,
+            wake_dependents=self._wake_dependents,
         )
         self.failure = ""
 
@@ -90,9 +91,9 @@ class Controller:
     def migration_seen(self, body: Body, *, gone: bool) -> None:
         """News of a migration, and so of those that depend on it."""
         key = self._cache.drop_migration(body) if gone else self._cache.put_migration(body)
-        self._queue.put(key)
-        for dependent in self._cache.dependents(key):
-            self._queue.put(dependent)
+        if key is not None:
+            self._queue.put(key)
+            self._wake_dependents(key)
 
     def job_seen(self, body: Body, *, gone: bool) -> None:
         """News of a Job; perhaps it is somebody else's turn now."""
@@ -110,6 +111,13 @@ class Controller:
 
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)
+
+    async def _report(self, key: Key, failure: str) -> None:
+        await self._reconciler.report(key, failure)
+
+    def _wake_dependents(self, key: Key) -> None:
+        for dependent in self._cache.dependents(key):
+            self._queue.put(dependent)
 
     def _put(self, key: Key | None) -> None:
         if key is not None:

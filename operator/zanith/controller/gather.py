@@ -70,10 +70,10 @@ def parse(body: Body) -> Parsed:
     return Parsed(uid, generation, spec, "", spec_digests(spec))
 
 
-async def gather(sources: Sources, key: Key, body: Body, parsed: Parsed, now: datetime) -> Gathered:
-    """Look at a migration. What only this process knows is added by the caller."""
+def observe(sources: Sources, key: Key, body: Body, parsed: Parsed, now: datetime) -> Observed:
+    """What the cache alone says of a migration."""
     annotations = body["metadata"].get("annotations") or {}
-    observed = Observed(
+    return Observed(
         namespace=key.namespace,
         name=key.name,
         uid=parsed.uid,
@@ -89,6 +89,11 @@ async def gather(sources: Sources, key: Key, body: Body, parsed: Parsed, now: da
         cycle=_cycle(sources.cache, key),
         jobs=sources.cache.job_views(key, parsed.uid),
     )
+
+
+async def gather(sources: Sources, key: Key, body: Body, parsed: Parsed, now: datetime) -> Gathered:
+    """Look at a migration. What only this process knows is added by the caller."""
+    observed = observe(sources, key, body, parsed, now)
     if parsed.spec is None:
         return Gathered(observed)
     credentials = await read_credentials(

@@ -15,6 +15,7 @@ from zanith.api.names import GROUP, LABEL_MIGRATION_UID, PLURAL, VERSION
 from zanith.controller.control import CannotStart, Controller
 from zanith.controller.kopf_settings import configure
 from zanith.controller.operator import read_settings, start_controller
+from zanith.logs import configure_logs
 
 REGISTRY = kopf.get_default_registry()
 _OURS = {LABEL_MIGRATION_UID: kopf.PRESENT}
@@ -25,7 +26,9 @@ _ONCE = kopf.ErrorsMode.PERMANENT
 async def start(settings: kopf.OperatorSettings, memo: Any, **_: Any) -> None:
     configure(settings)
     try:
-        memo.controller = await start_controller(memo.get("settings") or read_settings())
+        ours = memo.get("settings") or read_settings()
+        configure_logs(ours.log_level)  # again: `kopf run` has set its own before
+        memo.controller = await start_controller(ours)
     except CannotStart as error:
         raise kopf.PermanentError(error.message) from error
 

@@ -16,8 +16,9 @@ from zanith.api.status import parse_status
 from zanith.controller.cache import Cache, Key
 from zanith.controller.carry_out import Hands, JobRefused, Subject, carry_out, delete_orphans
 from zanith.controller.decide import Decision, StartJob, SyncExecution, decide
+from zanith.controller.decide.observed import Trouble
 from zanith.controller.decide.verdict import only_progress_differs
-from zanith.controller.gather import Gathered, Parsed, Sources, gather, parse
+from zanith.controller.gather import Gathered, Parsed, Sources, gather, observe, parse
 from zanith.controller.turns import Turns
 from zanith.kube.client import Body, NotFound
 from zanith.kube.writing import write_status
@@ -65,6 +66,7 @@ class Reconciler:
     follow: Follow
     unfollow: Callable[[Key], None]
     wake: Callable[[Key], None]
+    wake_dependents: Callable[[Key], None]
     _memories: dict[Key, Memory] = field(default_factory=dict)
 
     @property
@@ -88,9 +90,19 @@ class Reconciler:
         if refused:
             memory.job_problem = refused
             decision = self._decide(key, gathered, memory)
+            self.turns.release(key)
         wait_s = await self._write(key, body, decision, memory)
         self._after(key, gathered, decision, memory, now)
         return min(decision.recheck_s, wait_s)
+
+    async def report(self, key: Key, failure: str) -> None:
+        """Say on a migration that the operator stumbles over it: nobody reads logs for what looks like waiting."""
+        body, memory = self.cache.migration(key), self._memories.get(key)
+        if body is None or memory is None or memory.parsed is None:
+            return
+        trouble = Trouble(Reason.RETRYING, f"the operator failed at this migration ({failure}); see its log")
+        seen = observe(self.sources, key, body, memory.parsed, datetime.now(UTC))
+        await self._write(key, body, decide(replace(seen, ledger_trouble=trouble)), memory)
 
     def _remember(self, key: Key, uid: str, body: Body, now: datetime) -> Memory:
         memory = self._memories.get(key)
@@ -162,6 +174,7 @@ class Reconciler:
             return decision.recheck_s
         memory.status_written_at = time.monotonic()
         self.cache.put_migration(written)
+        self.wake_dependents(key)
         log.info("status_written", migration=str(key), phase=wanted["phase"], reason=decision.situation.reason.value)
         return decision.recheck_s
 

@@ -19,13 +19,16 @@ log = structlog.get_logger(__name__)
 MAX_BACKOFF_S = 60.0
 Work = Callable[[Key], Awaitable[float | None]]
 """Works on a key; returns in how many seconds to look again, or None where it is done with."""
+Report = Callable[[Key, str], Awaitable[None]]
+"""Tells, on the key's resource, that work on it failed for a reason nobody foresaw: the class of the error."""
 
 
 class WorkQueue:
     """Keys that want to be looked at."""
 
-    def __init__(self, work: Work, *, chance: random.Random, backoff_s: float = 1.0) -> None:
+    def __init__(self, work: Work, report: Report, *, chance: random.Random, backoff_s: float = 1.0) -> None:
         self._work = work
+        self._report = report
         self._chance = chance
         self._backoff_s = backoff_s
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
@@ -79,9 +82,19 @@ class WorkQueue:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay_s = min(self._backoff_s * 2.0 ** min(failures, 10), MAX_BACKOFF_S) * self._chance.uniform(0.5, 1.0)
             log.warning("reconcile_failed", migration=str(key), retry_in_s=round(delay_s, 3), **_told(error))
+            await self._reported(key, error)
             return delay_s
         self._failures.pop(key, None)
         return delay_s
+
+    async def _reported(self, key: Key, error: Exception) -> None:
+        """What was foreseen heals by itself; the rest has to be seen by somebody."""
+        if hasattr(error, "message"):
+            return
+        try:
+            await self._report(key, type(error).__name__)
+        except Exception as again:  # noqa: BLE001 -- telling of a failure must not end the worker
+            log.warning("report_failed", migration=str(key), **_told(again))
 
     def _cancel_timer(self, key: Key) -> None:
         timer = self._timers.pop(key, None)

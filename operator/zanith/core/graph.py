@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from zanith.core.identifiers import TableKey
+from zanith.core.surroundings import Dependent, ExtensionVersion, FunctionBody, Publication, TriggerBody
 
 FORMAT_VERSION = 1
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 ConstraintKind = Literal["primary_key", "unique", "check", "foreign_key", "exclude", "not_null"]
 
@@ -130,6 +134,9 @@ class Table:
         kept = [i for i in self.indexes if i.name != index.name]
         return replace(self, indexes=tuple(sorted([*kept, index], key=lambda i: i.name)))
 
+    def without_index(self, name: str) -> Table:
+        return replace(self, indexes=tuple(i for i in self.indexes if i.name != name))
+
     def with_constraint(self, constraint: Constraint) -> Table:
         kept = [c for c in self.constraints if c.name != constraint.name]
         return replace(self, constraints=tuple(sorted([*kept, constraint], key=lambda c: c.name)))
@@ -243,14 +250,6 @@ class DatabaseIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerBody:
-    """A user's trigger and the source text of its function, to find out what names a column."""
-
-    trigger: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything planning knows of the live database."""
 
@@ -262,20 +261,101 @@ class Facts:
     sizes: Mapping[TableKey, TableSize] = field(default_factory=dict)
     volatile_functions: frozenset[str] = frozenset()
     """Names of functions of which at least one overload is VOLATILE."""
+    mutable_functions: frozenset[str] = frozenset()
+    """Names of functions of which no overload is IMMUTABLE."""
+    other_relations: frozenset[TableKey] = frozenset()
+    """Sequences, foreign tables and composite types: they share the names of tables, and the graph has none of them."""
     constrained_domains: frozenset[str] = frozenset()
     """Domains with constraints, as `format_type` prints them: a column of one cannot be added without a scan."""
     not_null_names: Mapping[tuple[TableKey, str], str] = field(default_factory=dict)
     """Names of NOT NULL constraints (PostgreSQL 18), validated or not."""
     available_extensions: Mapping[str, str] = field(default_factory=dict)
     """Default version by name of what CREATE EXTENSION can install."""
-    extension_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By extension: objects of users that need it, in words: `column public.users.email`."""
+    extension_versions: Mapping[tuple[str, str], ExtensionVersion] = field(default_factory=dict)
+    """Every (name, version) that can be installed."""
+    extension_users: Mapping[str, tuple[Dependent, ...]] = field(default_factory=dict)
+    """By extension: objects of users and other extensions that need it, so that it cannot be dropped."""
+    extension_functions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By installed extension: names of its functions, to find them in the source of users' functions."""
+    extension_tables: Mapping[TableKey, str] = field(default_factory=dict)
+    """Tables that belong to an extension, which the graph leaves out."""
+    dependents: Mapping[TableKey, tuple[Dependent, ...]] = field(default_factory=dict)
+    """By table: what keeps it from being dropped, beside the views, foreign keys and policies of the graph."""
+    functions: tuple[FunctionBody, ...] = ()
+    """Functions and procedures of users whose source is text."""
     trigger_bodies: Mapping[TableKey, tuple[TriggerBody, ...]] = field(default_factory=dict)
+    sequences: Mapping[TableKey, tuple[str, ...]] = field(default_factory=dict)
+    """Sequences that belong to columns of a table, in its schema."""
+    hidden_indexes: Mapping[TableKey, tuple[str, ...]] = field(default_factory=dict)
+    """Indexes the graph leaves out, as those on soft-dropped columns: their names are taken nevertheless."""
     published: frozenset[TableKey] = frozenset()
-    """Tables some publication publishes."""
+    """Tables some publication publishes, by themselves or through a partitioned table."""
+    publications: Mapping[TableKey, tuple[Publication, ...]] = field(default_factory=dict)
+    """By published table: which publications, where they name it or its schema or take every table."""
     without_replica_identity: frozenset[TableKey] = frozenset()
-    """Published tables whose UPDATE and DELETE fail or would, for want of a replica identity."""
+    """Published tables whose UPDATE fails, for want of a replica identity that the publication can use."""
     standbys: int = 0
     """Streaming standbys and logical subscribers seen; 0 too where the role may not see them."""
+    roles: frozenset[str] = frozenset()
+    """Roles of the server."""
     index_scans: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Scans by (schema, index) since statistics were reset."""
+    foreign_key_indexes: Mapping[tuple[TableKey, str], str | None] = field(default_factory=dict)
+    """By (table, foreign key): the unique index of the referenced table that the foreign key needs."""
+    parent_indexes: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By (schema, index of a partition): the index of the partitioned table it belongs to."""
+    replica_identities: frozenset[tuple[str, str]] = frozenset()
+    """Indexes, as (schema, index), that are the replica identity of their table."""
+
+    def after(self, graph: SchemaGraph, moves: Mapping[TableKey, TableKey]) -> Facts:
+        """What is known once a step has left this graph. What is known of a table moves with it and goes with it, so
+        that another one of its name is not taken for it."""
+
+        def moved(known: Mapping[TableKey, _V]) -> dict[TableKey, _V]:
+            kept = {moves.get(key, key): value for key, value in known.items()}
+            return {key: value for key, value in kept.items() if graph.table(key) is not None}
+
+        def still_there(dependent: Dependent) -> bool:
+            owner = dependent.table
+            if owner is None or owner in moves or self.graph.table(owner) is None:
+                return True
+            table = graph.table(owner)
+            if table is None or (dependent.column is not None and table.column(dependent.column) is None):
+                return False
+            return dependent.policy is None or any(p.name == dependent.policy for p in table.policies)
+
+        def remaining(known: Mapping[_K, tuple[Dependent, ...]]) -> dict[_K, tuple[Dependent, ...]]:
+            return {key: tuple(filter(still_there, found)) for key, found in known.items()}
+
+        not_null_names = {(moves.get(key, key), c): name for (key, c), name in self.not_null_names.items()}
+        return replace(
+            self,
+            graph=graph,
+            sizes=moved(self.sizes),
+            not_null_names={k: name for k, name in not_null_names.items() if graph.table(k[0]) is not None},
+            extension_users=remaining(self.extension_users),
+            dependents=_with_kept_aside(moved(remaining(self.dependents)), self.graph, graph, moves),
+            trigger_bodies=moved(self.trigger_bodies),
+            sequences=moved(self.sequences),
+            hidden_indexes=moved(self.hidden_indexes),
+            published=frozenset(moved(dict.fromkeys(self.published))),
+            publications=moved(self.publications),
+            without_replica_identity=frozenset(moved(dict.fromkeys(self.without_replica_identity))),
+        )
+
+
+def _with_kept_aside(
+    known: dict[TableKey, tuple[Dependent, ...]],
+    before: SchemaGraph,
+    after: SchemaGraph,
+    moves: Mapping[TableKey, TableKey],
+) -> dict[TableKey, tuple[Dependent, ...]]:
+    """With the foreign keys of tables that the step kept aside: the graph has lost sight of them, PostgreSQL has not."""
+    for old, aside in moves.items():
+        table = before.table(old)
+        for constraint in table.constraints if table is not None and after.table(aside) is None else ():
+            parent = constraint.references
+            if parent is not None and after.table(parent) is not None:
+                held = Dependent(f"foreign key {constraint.name} of {aside}, which is kept aside", aside)
+                known[parent] = (*known.get(parent, ()), held)
+    return known

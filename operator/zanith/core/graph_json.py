@@ -18,6 +18,7 @@ from zanith.core.graph import (
     Column,
     Constraint,
     EnumType,
+    Extension,
     Index,
     Policy,
     SchemaGraph,
@@ -32,12 +33,15 @@ _T = TypeVar("_T")
 
 def graph_to_json(graph: SchemaGraph) -> dict[str, Any]:
     """The whole graph as JSON values."""
-    return {
+    content: dict[str, Any] = {
         "formatVersion": graph.format_version,
         "tables": [_dump(t) for t in graph.tables],
         "views": [_dump(v) for v in graph.views],
         "enums": [_dump(e) for e in graph.enums],
     }
+    if graph.extensions:  # left out where there are none, as fields with their default are
+        content["extensions"] = [_dump(e) for e in graph.extensions]
+    return content
 
 
 def graph_from_json(data: Any) -> SchemaGraph:
@@ -52,6 +56,7 @@ def graph_from_json(data: Any) -> SchemaGraph:
             tables=_many(data["tables"], lambda t: _load(Table, t)),
             views=_many(data["views"], lambda v: _load(View, v)),
             enums=_many(data["enums"], lambda e: _load(EnumType, e)),
+            extensions=_many(data.get("extensions", []), lambda e: _load(Extension, e)),
             format_version=int(data["formatVersion"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -120,5 +125,5 @@ def _camel(name: str) -> str:
 # Fields of each class with their keys in JSON.
 _FIELDS: dict[type, tuple[tuple[Field[Any], str], ...]] = {
     kind: tuple((f, _camel(f.name)) for f in fields(kind))
-    for kind in (Table, Column, Constraint, Index, Trigger, Policy, View, EnumType)
+    for kind in (Table, Column, Constraint, Index, Trigger, Policy, View, EnumType, Extension)
 }

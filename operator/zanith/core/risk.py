@@ -81,6 +81,7 @@ class ReasonCode(StrEnum):
     SOFT_DROPS_TABLE = "soft_drops_table"
     ARCHIVES_TABLE = "archives_table"
     OPAQUE_CODE = "opaque_code"
+    DELETES_ROWS = "deletes_rows"
 
 
 OUR_OWN = frozenset(list(ReasonCode)[21:])

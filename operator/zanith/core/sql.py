@@ -1,4 +1,6 @@
-"""The one importer of the SQL parser (postgast: PostgreSQL 18's own grammar). Text in, facts about it out.
+"""Expressions through the SQL parser (postgast: PostgreSQL 18's own grammar). Text in, facts about it out.
+
+The parser has two importers: this module, and `zanith.core.sql_statements` for whole statements.
 
 Every SQL expression of a spec passes through here before it is composed into a statement, so that it can be nothing but
 one expression: no second statement, no way out of the parentheses, no comment, no parameter.
@@ -15,6 +17,8 @@ from psycopg import sql
 
 from zanith.core.identifiers import text_problem
 
+_SPACE = " \t\n\r\f\v"
+"""What PostgreSQL takes for space; a no-break space is a letter to it."""
 _CLOCK = frozenset({"now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday"})
 """Functions that answer something else in the next transaction. Only some of them are VOLATILE."""
 _AGGREGATES = frozenset(
@@ -79,7 +83,7 @@ def parse_expression(text: str) -> Expression:
     target = _only_target(text, f"SELECT (\n{text}\n)")
     _refuse_aggregates(target)
     return Expression(
-        text=text.strip(),
+        text=text.strip(_SPACE),
         columns=frozenset(_columns(target)),
         functions=frozenset(_functions(target)),
         has_subquery=any(True for _ in _nodes(target, "SubLink")),
@@ -95,15 +99,15 @@ def parse_condition(text: str) -> Expression:
 def parse_type(text: str) -> TypeName:
     """Parse a type name with modifiers and array bounds, e.g. `numeric(10,2)[]`. Raises SqlProblem."""
     target = _only_target(text, f"SELECT CAST(NULL AS \n{text}\n)")
-    if target.WhichOneof("node") != "type_cast":
-        raise SqlProblem("is not a type name")
     node = target.type_cast.type_name
     if node.setof:
         raise SqlProblem("must not be SETOF")
     names = [n.string.sval for n in node.names]
     base = names[-1]
     serial = base in {"serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"}
-    return TypeName(text=text.strip(), canonical=_format_type(node, names, text.strip()), serial=serial, base=base)
+    return TypeName(
+        text=text.strip(_SPACE), canonical=_format_type(node, names, text.strip(_SPACE)), serial=serial, base=base
+    )
 
 
 def parse_index_element(text: str) -> IndexElement:
@@ -120,8 +124,10 @@ def parse_index_element(text: str) -> IndexElement:
         raise SqlProblem("must not contain a subquery")
     _refuse_aggregates(element)
     if element.name:
-        return IndexElement(text.strip(), element.name, frozenset({element.name}), frozenset())
-    return IndexElement(text.strip(), None, frozenset(_columns(element.expr)), frozenset(_functions(element.expr)))
+        return IndexElement(text.strip(_SPACE), element.name, frozenset({element.name}), frozenset())
+    return IndexElement(
+        text.strip(_SPACE), None, frozenset(_columns(element.expr)), frozenset(_functions(element.expr))
+    )
 
 
 def partition_columns(key: str) -> frozenset[str]:
@@ -140,6 +146,50 @@ def trigger_columns(trigger: str) -> frozenset[str]:
     """Columns a trigger depends on: of `UPDATE OF` and WHEN; its definition as `pg_get_triggerdef` prints it."""
     statement = _parse(trigger, trigger, "must be a trigger").create_trig_stmt
     return frozenset(n.string.sval for n in statement.columns) | frozenset(_columns(statement.when_clause))
+
+
+def definition_tree(definition: str) -> Any:
+    """The parser's tree of one statement that a printing function of PostgreSQL wrote; for `zanith.core.definitions`."""
+    return _parse(definition, definition, "must be one statement")
+
+
+def expression_text(node: Any) -> str:
+    """An expression's tree as SQL text, to ask a question with: names exact, spaces the parser's own."""
+    import postgast
+
+    tree = _pb().ParseResult(version=180000)
+    select = tree.stmts.add().stmt.select_stmt
+    select.target_list.add().res_target.val.CopyFrom(node)
+    select.limit_option, select.op = _pb().LIMIT_OPTION_DEFAULT, _pb().SETOP_NONE
+    text: str = postgast.deparse(tree)
+    return text.removeprefix("SELECT ")
+
+
+def same_expression(left: str, right: str) -> bool:
+    """Whether two expressions are one, but for spaces, parentheses and the two ways to write a cast."""
+    return _shape(_only_target(left, f"SELECT (\n{left}\n)")) == _shape(_only_target(right, f"SELECT (\n{right}\n)"))
+
+
+def concurrently(index: str) -> str:
+    """The same index built CONCURRENTLY; `index` as `pg_get_indexdef` prints it. Raises SqlProblem where it is none."""
+    head = "CREATE UNIQUE INDEX " if index.startswith("CREATE UNIQUE") else "CREATE INDEX "
+    made = f"{head}CONCURRENTLY {index.removeprefix(head)}"
+    wanted, found = definition_tree(index), definition_tree(made)
+    wanted.index_stmt.concurrent = True
+    assert _shape(wanted) == _shape(found), "the word changed more than it says"
+    return made
+
+
+def token_places(statement: str) -> list[tuple[int, int]]:
+    """Where each token begins and ends, in bytes of UTF-8; for `zanith.core.mentions`."""
+    import postgast
+
+    return [(t.start, t.end) for t in postgast.scan(statement).tokens]
+
+
+def tree_nodes(tree: Any, kind: str) -> Iterator[Any]:
+    """All nodes of a kind in a tree of `definition_tree`; for `zanith.core.mentions`."""
+    yield from _nodes(tree, kind)
 
 
 def printed(name: str) -> str:
@@ -189,7 +239,7 @@ def _branch_excludes(branch: Any, assignments: dict[str, str], moving: frozenset
 
 def _shape(node: Any) -> str:
     """The tree without positions, to compare two expressions."""
-    return re.sub(r"\s*\w*location: -?\d+", "", str(node))
+    return re.sub(r"\s*\w*(location|list_start|list_end): -?\d+", "", str(node))
 
 
 def _and_branches(node: Any) -> Iterator[Any]:
@@ -218,7 +268,7 @@ def _parse(text: str, statement: str, otherwise: str) -> Any:
     import postgast
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf ships no types
 
-    if not text.strip():
+    if not text.strip(_SPACE):
         raise SqlProblem("must not be empty")
     if problem := text_problem(text):
         raise SqlProblem(problem)
@@ -241,10 +291,10 @@ def _parse(text: str, statement: str, otherwise: str) -> Any:
 def _only_target(text: str, statement: str) -> Any:
     otherwise = "must be a single expression"
     select = _parse(text, statement, otherwise).select_stmt
-    if {f.name for f, _ in select.ListFields()} - {"target_list", "limit_option", "op"} or len(select.target_list) != 1:
-        raise SqlProblem(otherwise)
     value = select.target_list[0].res_target.val
-    if value.WhichOneof("node") == "row_expr" and value.row_expr.row_format == _pb().COERCE_IMPLICIT_CAST:
+    clauses = {f.name for f, _ in select.ListFields()} - {"target_list", "limit_option", "op"}
+    is_list = value.WhichOneof("node") == "row_expr" and value.row_expr.row_format == _pb().COERCE_IMPLICIT_CAST
+    if clauses or len(select.target_list) != 1 or is_list:
         raise SqlProblem(otherwise)
     if any(True for _ in _nodes(value, "SetToDefault")):
         raise SqlProblem("must not be DEFAULT")
@@ -346,6 +396,7 @@ def _format_type(node: Any, names: list[str], text: str) -> str:
     if name == "interval" or any(m.a_const.WhichOneof("val") != "ival" for m in node.typmods):
         return text
     base = _BUILT_IN.get(name, name)
+    mods += [0] if base == "numeric" and len(mods) == 1 else []
     if len(names) == 1 and name not in _BUILT_IN and not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
         return text
     if name == "bpchar" and not mods:

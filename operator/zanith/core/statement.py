@@ -71,7 +71,15 @@ class IndexIsAbsent:
     kind: Literal["index_is_absent"] = "index_is_absent"
 
 
-DoneWhen = IndexIsValid | IndexIsAbsent
+@dataclass(frozen=True, slots=True)
+class QueryIsTrue:
+    """The author's own question, for a rawSql that runs outside a transaction: a query that answers one boolean."""
+
+    sql: str
+    kind: Literal["query_is_true"] = "query_is_true"
+
+
+DoneWhen = IndexIsValid | IndexIsAbsent | QueryIsTrue
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,11 @@ class Statement:
     artifact: ArtifactDraft | None = None
     cleanup: tuple[str, ...] = ()
     """SQL that takes back what the step did so far, run where this statement fails for good."""
+    locks_itself: bool = False
+    """Whether it takes its locks by itself, however long it works: no LOCK TABLE is issued before it. For statements
+    that lock several tables unequally, or relations that cannot be locked beforehand, such as materialised views."""
+    renames: tuple[TableKey, TableKey] | None = None
+    """Old and new name of a table it renames: artifacts inside the table follow, and are recovered from there."""
 
     @property
     def digest(self) -> str:
@@ -149,6 +162,11 @@ class ProbeKind(StrEnum):
     POPULATED_TABLE = "populated_table"
     DUPLICATES = "duplicates"
     ORPHANS = "orphans"
+    MISFITS = "misfits"
+    NAME_TAKEN = "name_taken"
+    """Of undos: has something else the name by now?"""
+    IN_USE = "in_use"
+    """Of undos: does something need by now what is to go?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,5 +184,7 @@ class Probe:
     before_statement: int = 1
     sample_sql: str = ""
     """The same question, answered with the keys of a few offending rows: for the terminal of who asked, nowhere else."""
+    count_sql: str = ""
+    """How many rows it is about, for who wants to know; one number."""
     under_lock: bool = False
     """Whether it is asked again under the statement's lock: only questions answered at once, never a scan."""

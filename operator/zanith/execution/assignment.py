@@ -38,7 +38,7 @@ class Progress:
 
     event: Literal[
         "waiting", "planned", "step_started", "statement_started", "statement_finished", "batch", "throttled",
-        "step_finished", "applied",
+        "notice", "step_finished", "applied",
     ]  # fmt: skip
     step_index: int = 0
     steps_total: int = 0

@@ -8,18 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from zanith.core.errors import Conflict
 from zanith.core.identifiers import TableKey
-from zanith.core.statement import IndexIsAbsent, IndexIsValid, Statement
+from zanith.core.sql import raw
+from zanith.core.statement import IndexIsAbsent, IndexIsValid, QueryIsTrue, Statement
 from zanith.postgres.locks import IndexState, index_oids, index_state
+from zanith.postgres.sqlstates import translated
+
+ANSWER_WITHIN = "60s"
+"""A question about the catalog is answered at once; one that is not was not meant to be asked here."""
 
 
 def oids_before(conn: Connection[Any], statement: Statement) -> list[int]:
     """The indexes the table has now: none of these is ours."""
     asked = statement.done_when
-    return [] if asked is None else index_oids(conn, TableKey(asked.schema, asked.table))
+    if asked is None or isinstance(asked, QueryIsTrue):
+        return []
+    return index_oids(conn, TableKey(asked.schema, asked.table))
 
 
 def happened(conn: Connection[Any], statement: Statement, not_ours: Sequence[int], step: int) -> bool:
@@ -32,12 +39,31 @@ def happened(conn: Connection[Any], statement: Statement, not_ours: Sequence[int
             reason="StepFailed",
             step=step,
         )
+    if isinstance(asked, QueryIsTrue):
+        return _answer(conn, asked, step)
     state = index_state(conn, asked.schema, asked.index)
     match asked:
         case IndexIsValid():
             return state is not None and state.valid and state.oid not in not_ours
         case IndexIsAbsent():
             return state is None
+
+
+def _answer(conn: Connection[Any], asked: QueryIsTrue, step: int) -> bool:
+    """What the author's own query says, asked read-only. Raises Conflict where it says neither true nor false."""
+    with translated(f"asking doneWhen of step {step}", step=step), conn.transaction():
+        conn.execute("SET TRANSACTION READ ONLY")
+        conn.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(ANSWER_WITHIN))
+        rows = conn.execute(raw(asked.sql)).fetchmany(2)
+    match rows:
+        case [(bool(answer),)]:
+            return answer
+        case _:
+            raise Conflict(
+                f"doneWhen of step {step} does not answer with one boolean; look at the database, then settle it by hand",
+                reason="StepFailed",
+                step=step,
+            )
 
 
 def leftover(conn: Connection[Any], statement: Statement, not_ours: Sequence[int]) -> IndexState | None:

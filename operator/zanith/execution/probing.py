@@ -51,6 +51,6 @@ def askable_at_once(plan: Plan) -> list[tuple[PlannedStep, Probe]]:
         tables = {table for s in step.statements for table in s.on}
         if not (tables & touched) and not any(str(table) in created for table in tables):
             found += [(step, probe) for probe in step.probes]
-        touched |= tables
+        touched |= tables | {s.renames[1] for s in step.statements if s.renames is not None}
         created.append(step.target)  # creating a table locks none: its name is the step's target
     return found

@@ -18,7 +18,7 @@ import psycopg
 from zanith.core.errors import Conflict, StepFailed
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import raw
-from zanith.core.statement import Lock, Statement, Work
+from zanith.core.statement import IndexIsValid, Lock, Statement, Work
 from zanith.execution import outside
 from zanith.execution.assignment import Progress
 from zanith.execution.backfilling import run_backfill
@@ -102,12 +102,15 @@ class StepRun:
                 self._ask_under_lock(number, statements[0])
                 if heavy:
                     # The first table is the one worked through; what is locked beside it is locked for less.
-                    self.session.lock_table(tables[0], statements[0].lock)
+                    if not any(s.locks_itself for s in statements):
+                        self.session.lock_table(tables[0], statements[0].lock)
                     self.session.no_limits_here()
                 with self._watched() if heavy else nullcontext():
                     for statement in statements:
                         self._keep(statement)
                         self.session.conn.execute(raw(statement.sql))
+                        if statement.renames is not None:
+                            self.session.ledger.move_artifacts(*statement.renames)
 
         try:
             with_lock_attempts(self.session, tables, lock, self._waiting, attempt)
@@ -148,7 +151,7 @@ class StepRun:
         """Away with an INVALID index that our dead attempt left, once nobody builds it."""
         conn, asked = self.session.conn, statement.done_when
         leftover = outside.leftover(conn, statement, self.cursor["oids"])
-        if leftover is None or asked is None:
+        if leftover is None or not isinstance(asked, IndexIsValid):
             return
         while being_built(conn, leftover.oid):
             self._waiting(f"index {asked.schema}.{asked.index} is being built by another session")

@@ -7,12 +7,20 @@ WHERE (%(id)s::text IS NULL OR m.id = %(id)s)
 
 -- name: applied
 -- Applied migrations, oldest first, the attempts of their steps as arrays in order of (step, start). Never the SQL.
+-- Sorted before the rest is looked up (OFFSET 0 keeps it so), so that rows come at once and nothing big is sorted.
 SELECT m.id, m.applied_at,
        a.steps, a.kinds, a.levels, a.scores, a.statuses, a.errors, a.started, a.finished,
        (s.graph ->> 'models')::bigint AS models,
        (s.graph ->> 'relations')::bigint AS relations,
        s.captured_at
-FROM {migrations} m
+FROM (
+    SELECT o.id, o.applied_at
+    FROM {migrations} o
+    WHERE (%(id)s::text IS NULL OR o.id = %(id)s)
+      AND (%(since)s::interval IS NULL OR o.applied_at > now() - %(since)s::interval)
+    ORDER BY o.applied_at, o.id
+    OFFSET 0
+) m
 CROSS JOIN LATERAL (
     SELECT array_agg(o.step_index) AS steps,
            array_agg(o.operation_kind) AS kinds,
@@ -30,9 +38,12 @@ CROSS JOIN LATERAL (
         ORDER BY t.step_index, t.started_at
     ) o
 ) a
-LEFT JOIN {snapshots} s ON s.migration_id = m.id AND s.phase = 'summary' AND %(steps)s
-WHERE (%(id)s::text IS NULL OR m.id = %(id)s)
-  AND (%(since)s::interval IS NULL OR m.applied_at > now() - %(since)s::interval)
+LEFT JOIN LATERAL (
+    SELECT n.graph, n.captured_at
+    FROM {snapshots} n
+    WHERE n.migration_id = m.id AND n.phase = 'summary' AND %(steps)s
+    OFFSET 0
+) s ON true
 ORDER BY m.applied_at, m.id;
 
 -- name: unfinished

@@ -100,6 +100,8 @@ def applied_owners(conn: Connection[Any], schema: str, names: Sequence[str]) -> 
 def _one_snapshot(conn: Connection[Any]) -> Iterator[None]:
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # Compiling the queries takes longer than running them.
+        conn.execute("SET LOCAL jit = off")
         yield
 
 

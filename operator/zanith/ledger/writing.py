@@ -12,9 +12,11 @@ from psycopg.types.json import Jsonb
 from zanith.core.errors import Conflict, Refusal
 from zanith.core.graph import SchemaGraph
 from zanith.core.graph_json import graph_hash, graph_to_json
+from zanith.core.identifiers import TableKey
 from zanith.core.statement import ArtifactDraft
 from zanith.ledger.named_queries import query, schema_statements
 from zanith.ledger.records import Checkpoint, Owner, refusal_key
+from zanith.operations.renaming import statement_renamed
 from zanith.planning.plan import Plan, PlannedStep
 
 Phase = Literal["baseline", "plan", "after", "summary"]
@@ -116,6 +118,21 @@ class Ledger:
             "retention": retention,
         }
         self.conn.execute(query("writing", "artifact", self.schema), given)
+
+    def move_artifacts(self, old: TableKey, new: TableKey) -> None:
+        """What is kept inside a table follows its rename, in the transaction that renames it."""
+        names = {"schema": old.schema, "old": old.name, "new": new.name}
+        for identifier, recovery_sql in self.conn.execute(
+            query("writing", "artifacts_inside", self.schema), names
+        ).fetchall():
+            given = {"id": identifier, "new": new.name, "recovery_sql": statement_renamed(recovery_sql, old, new.name)}
+            self.conn.execute(query("writing", "move_artifact", self.schema), given)
+
+    def artifact_restored(self, migration_id: str, draft: ArtifactDraft) -> None:
+        """What was kept is back, in the transaction that brought it back."""
+        self.conn.execute(
+            query("writing", "artifact_restored", self.schema), asdict(draft) | {"migration_id": migration_id}
+        )
 
     def open_checkpoint(self, migration_id: str, step_index: int, lane: int, cursor: dict[str, Any]) -> Checkpoint:
         """The checkpoint as it stands, created with `cursor` where it is not there."""

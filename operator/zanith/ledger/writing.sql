@@ -59,6 +59,29 @@ SELECT CASE WHEN count(*) = 0 THEN %(id)s ELSE %(id)s || '#' || (count(*) + 1) E
 FROM {artifacts}
 WHERE id = %(id)s OR starts_with(id, %(id)s || '#');
 
+-- name: artifacts_inside
+-- What is kept inside a table, now that the table has its new name; not what was kept in an earlier table of the old one.
+SELECT a.id, a.recovery_sql
+FROM {artifacts} AS a
+WHERE a.source_schema = %(schema)s AND a.source_table = %(old)s AND a.source_column IS NOT NULL
+  AND a.physical_name IS NOT NULL AND a.restored_at IS NULL
+  AND (a.artifact_type <> 'soft_drop_column' OR EXISTS (
+      SELECT FROM pg_catalog.pg_attribute AS c
+      JOIN pg_catalog.pg_class AS t ON t.oid = c.attrelid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+      WHERE n.nspname = %(schema)s AND t.relname = %(new)s AND c.attname = a.physical_name AND NOT c.attisdropped))
+FOR UPDATE OF a;
+
+-- name: move_artifact
+-- Where it is found from now on. Its id stays: that is what it was called when it was kept.
+UPDATE {artifacts} SET source_table = %(new)s, recovery_sql = %(recovery_sql)s WHERE id = %(id)s;
+
+-- name: artifact_restored
+-- What was kept is back where it was. It expires at once, so that nothing lists it as live.
+UPDATE {artifacts} SET restored_at = clock_timestamp(), expires_at = coalesce(expires_at, now())
+WHERE migration_id = %(migration_id)s AND artifact_type = %(artifact_type)s AND physical_name = %(physical_name)s
+  AND restored_at IS NULL;
+
 -- name: create_checkpoint
 -- A statement cursor or a key range, unless it is there.
 INSERT INTO {checkpoints} (migration_id, step_index, lane, cursor, processed_rows, status, updated_at)

@@ -78,8 +78,12 @@ class AlterColumnNullable(Operation):
 
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
+        found = parts.unvalidated_not_null(ctx.table(key), self.column)
         if not self.nullable:
-            return Undo(statements=(parts.drop_not_null(key, self.column),))
+            back = () if found is None else (parts.add_not_null(key, found.name, self.column, with_previous=True),)
+            return Undo(statements=(parts.drop_not_null(key, self.column), *back))
+        if found is not None:
+            return Undo(statements=(parts.add_not_null(key, found.name, self.column),))
         return Undo(
             statements=parts.set_not_null(ctx.facts, key, self.column),
             probes=(parts.nulls_probe(key, self.column),),

@@ -15,7 +15,7 @@ from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, parse_type, printed, raw, render
 from zanith.core.statement import Lock, Probe, ProbeKind, Statement
-from zanith.operations import parts
+from zanith.operations import parts, surroundings
 from zanith.operations.drop import soft_drop
 from zanith.operations.new_table import NewCheck, NewColumn, NewForeignKey, NewUnique, ReferentialAction
 from zanith.operations.operation import Comment, Name, Operation, SqlExpression, SqlType
@@ -294,6 +294,8 @@ class AddColumn(Operation):
                 f"default of {table.key}.{self.column} differs from row to row, and the table has no primary key or "
                 "unique NOT NULL columns to backfill it by"
             )
+        if self._volatile(ctx):
+            yield from surroundings.update_problems(ctx, table.key)
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         what = self.target(ctx)
@@ -308,7 +310,7 @@ class AddColumn(Operation):
             yield Finding(
                 RiskLevel.LOW,
                 ReasonCode.ADDS_COLUMN_WITH_DEFAULT,
-                f"{what} is added with a default; no row is rewritten",
+                f"{what} is added with a default; no row is rewritten under the lock",
             )
         else:
             yield Finding(RiskLevel.SAFE, ReasonCode.ADDS_NULLABLE_COLUMN, f"{what} is nullable; no row is touched")
@@ -318,6 +320,7 @@ class AddColumn(Operation):
                 ReasonCode.REQUIRES_BACKFILL,
                 f"the default of {what} differs from row to row, so old rows are filled in batches",
             )
+            yield from surroundings.update_findings(ctx, self._key(ctx))
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         key = self._key(ctx)

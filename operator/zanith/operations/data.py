@@ -12,7 +12,7 @@ from zanith.core.identifiers import TableKey
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import excluded_by_assignment, parse_expression
 from zanith.core.statement import Statement
-from zanith.operations import parts
+from zanith.operations import parts, surroundings
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlExpression
 from zanith.operations.step_context import StepContext, Undo
 
@@ -49,18 +49,12 @@ class Backfill(Operation):
                 f"table {table.key} has no primary key and no unique constraint over NOT NULL columns to walk by; "
                 "add one first"
             )
+        yield from surroundings.update_problems(ctx, table.key)
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         key = self._key(ctx)
         yield Finding(RiskLevel.MEDIUM, ReasonCode.REQUIRES_BACKFILL, f"rows of {key} are rewritten in batches")
-        table = ctx.graph.table(key)
-        for trigger in table.triggers if table is not None else ():
-            if trigger.enabled and trigger.on_update:
-                yield Finding(
-                    RiskLevel.MEDIUM,
-                    ReasonCode.USER_TRIGGERS_FIRE,
-                    f"trigger {trigger.name} of {key} fires for every row changed",
-                )
+        yield from surroundings.update_findings(ctx, key)
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         table = ctx.table(self._key(ctx))

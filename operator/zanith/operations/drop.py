@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from psycopg import sql
@@ -11,16 +12,8 @@ from pydantic import Field
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.sql import (
-    SqlProblem,
-    parse_expression,
-    partition_columns,
-    printed,
-    referenced_columns,
-    trigger_columns,
-)
-from zanith.core.statement import ArtifactDraft, Lock, Statement
-from zanith.operations import parts
+from zanith.core.statement import ArtifactDraft, Lock, Statement, Work
+from zanith.operations import column_users, parts, surroundings
 from zanith.operations.operation import Name, Operation
 from zanith.operations.step_context import StepContext, Undo
 
@@ -48,16 +41,21 @@ class DropColumn(Operation):
             return
         if len(table.columns) == 1:
             yield f"{key}.{self.column} is the table's only column"
-        yield from _drop_blockers(ctx.graph, table, self.column)
+        yield from column_users.drop_problems(ctx, table, self.column)
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(
             RiskLevel.DESTRUCTIVE,
             ReasonCode.DROPS_COLUMN_WITH_DATA,
             f"{self.target(ctx)} and its data are gone for good; no artifact is kept",
-            safer=f"- softDropColumn: {{table: {self.table}, column: {self.column}}}",
+            safer=parts.pasteable(
+                "softDropColumn", {"schema": self.schema_name, "table": self.table, "column": self.column}
+            ),
         )
-        yield from _locked_parents(ctx, self._key(ctx), self.column)
+        key = self._key(ctx)
+        yield from _locked_parents(ctx, key, self.column)
+        yield from surroundings.lost_identity_findings(ctx, key, self.column)
+        yield from surroundings.code_naming_column(ctx, key, self.column)
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         key = self._key(ctx)
@@ -98,14 +96,7 @@ class SoftDropColumn(Operation):
         if table is None or column is None:
             yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
             return
-        if table.primary_key is not None and self.column in table.primary_key.columns:
-            yield f"{key}.{self.column} is part of the primary key; inserts without it would fail"
-        if column.identity is not None:
-            yield f"{key}.{self.column} is an identity column and cannot become nullable"
-        if table.partition_of is not None:
-            yield f"{key} is a partition; soft-drop the column of {table.partition_of}"
-        if _in_partition_key(table, self.column):
-            yield f"{key}.{self.column} is part of the partition key"
+        yield from column_users.soft_drop_problems(ctx, table, column)
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(
@@ -113,7 +104,9 @@ class SoftDropColumn(Operation):
             ReasonCode.SOFT_DROPS_COLUMN,
             f"queries that name {self.target(ctx)} fail from now on; its data is kept",
         )
-        yield from _dependents(ctx.graph, ctx.table(self._key(ctx)), self.column)
+        key = self._key(ctx)
+        aside = physical_name(ctx, self.column)
+        yield from column_users.soft_drop_findings(ctx, ctx.table(key), ctx.column(key, self.column), aside)
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         return soft_drop(ctx, self._key(ctx), self.column)
@@ -121,13 +114,21 @@ class SoftDropColumn(Operation):
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
         column = ctx.column(key, self.column)
-        back = parts.brief(key, _rename(physical_name(ctx, self.column), self.column))
+        aside = physical_name(ctx, self.column)
+        back = parts.brief(key, _rename(aside, self.column))
+        unvalidated = parts.unvalidated_not_null(ctx.table(key), self.column)
+        if unvalidated is not None:
+            add = parts.add_not_null(key, unvalidated.name, self.column, with_previous=True)
+            return Undo(statements=(back, add))
         if not column.not_null:
             return Undo(statements=(back,))
+        # Renamed last: until then the question below can be asked again, whatever died in between.
+        required = parts.set_not_null(ctx.facts, key, aside, called=self.column)
+        last = replace(back, with_previous=required[-1].work is Work.CATALOG)
         return Undo(
-            statements=(back, *parts.set_not_null(ctx.facts, key, self.column)),
-            unless=parts.nulls_probe(key, physical_name(ctx, self.column)),
-            otherwise=Undo(statements=(back,)),
+            statements=(*required, last),
+            unless=parts.nulls_probe(key, aside),
+            otherwise=Undo(statements=(back,), says=f"{self.target(ctx)} comes back without NOT NULL"),
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:
@@ -184,104 +185,8 @@ def _enforces_not_null(table: Table, name: str) -> bool:
     return (column is not None and column.not_null) or parts.unvalidated_not_null(table, name) is not None
 
 
-def _in_partition_key(table: Table, column: str) -> bool:
-    return table.partition_key is not None and _uses(partition_columns, table.partition_key, column)
-
-
-def _uses(columns_of: Callable[[str], frozenset[str]], text: str, column: str) -> bool:
-    """Whether a definition out of the catalog uses the column; by its text where it is too deep for the parser."""
-    try:
-        return column in columns_of(text)
-    except SqlProblem:
-        return printed(column) in text
-
-
-def _columns(expression: str) -> frozenset[str]:
-    return parse_expression(expression).columns
-
-
 def _rename(old: str, new: str) -> sql.Composable:
     return sql.SQL("RENAME COLUMN {} TO {}").format(ident(old), ident(new))
-
-
-def _drop_blockers(graph: SchemaGraph, table: Table, column: str) -> Iterator[str]:
-    """What PostgreSQL would refuse to drop the column for; said before, by name."""
-    what = f"{table.key}.{column}"
-    for view in graph.views:
-        if (table.key, column) in view.depends_on:
-            yield f"view {view.schema}.{view.name} uses {what}; change the view first"
-    for other, constraint in graph.incoming_foreign_keys(table.key):
-        if _uses(referenced_columns, constraint.definition, column):
-            yield f"foreign key {constraint.name} of {other.key} references {what}; drop it first"
-    yield from (
-        f"generated column {table.key}.{name} is computed from {what}; drop it first"
-        for name in _generated_from(table, column)
-    )
-    for policy in table.policies:
-        if any(_uses(_columns, text, column) for text in (policy.using, policy.with_check) if text):
-            yield f"policy {policy.name} of {table.key} uses {what}; change it first"
-    for trigger in table.triggers:
-        if _uses(trigger_columns, trigger.definition, column):
-            yield f"trigger {trigger.name} of {table.key} uses {what}; change it first"
-    if _in_partition_key(table, column):
-        yield f"{what} is part of the partition key"
-    if table.partition_of is not None:
-        yield f"{table.key} is a partition; drop the column of {table.partition_of}"
-
-
-def _generated_from(table: Table, column: str) -> Iterator[str]:
-    """Generated columns that are computed from it."""
-    for other in table.columns:
-        if other.generated is not None and other.default and _uses(_columns, other.default, column):
-            yield other.name
-
-
-def _dependents(graph: SchemaGraph, table: Table, column: str) -> Iterator[Finding]:
-    """What goes on living with a column that gets no values any more."""
-    what = f"{table.key}.{column}"
-    for view in graph.views:
-        if (table.key, column) in view.depends_on:
-            yield Finding(
-                RiskLevel.MEDIUM,
-                ReasonCode.BREAKS_DEPENDENTS,
-                f"view {view.schema}.{view.name} goes on showing {what}, which gets no new values",
-            )
-    for name in _generated_from(table, column):
-        yield Finding(
-            RiskLevel.MEDIUM,
-            ReasonCode.BREAKS_DEPENDENTS,
-            f"generated column {table.key}.{name} goes on being computed from {what}, which gets no new values",
-        )
-    yield from (
-        Finding(
-            RiskLevel.HIGH,
-            ReasonCode.BREAKS_DEPENDENTS,
-            f"unique index {index.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
-            safer="drop the index first",
-        )
-        for index in table.indexes
-        if index.unique and column in index.columns and "NULLS NOT DISTINCT" in index.definition
-    )
-    for constraint in table.constraints:
-        if column not in constraint.columns:
-            continue
-        if constraint.kind == "check":
-            yield Finding(
-                RiskLevel.MEDIUM,
-                ReasonCode.BREAKS_DEPENDENTS,
-                f"CHECK {constraint.name} names {what}; rows inserted without it are checked with NULL",
-            )
-        elif constraint.kind == "foreign_key":
-            yield Finding(
-                RiskLevel.LOW, ReasonCode.BREAKS_DEPENDENTS, f"foreign key {constraint.name} goes on over {what}"
-            )
-        elif constraint.kind == "unique" and "NULLS NOT DISTINCT" in constraint.definition:
-            yield Finding(
-                RiskLevel.HIGH,
-                ReasonCode.BREAKS_DEPENDENTS,
-                f"UNIQUE {constraint.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
-                safer="drop the unique constraint first",
-            )
 
 
 def _locked_parents(ctx: StepContext, key: TableKey, column: str) -> Iterator[Finding]:

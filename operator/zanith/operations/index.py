@@ -9,12 +9,13 @@ from typing import Annotated, ClassVar
 from psycopg import sql
 from pydantic import Field, StrictBool
 
+from zanith.core.definitions import index_definition
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import Expression, SqlProblem, parse_expression, parse_index_element, printed, raw, render
-from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, ProbeKind, Statement, Work
-from zanith.operations import parts
+from zanith.core.statement import Probe, Statement
+from zanith.operations import parts, uniqueness
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlIndexElement
 from zanith.operations.step_context import StepContext, Undo, nearest
 
@@ -62,8 +63,7 @@ class AddIndex(Operation):
             yield from self._where_problems(ctx, condition)
         name = self.index_name
         yield from parts.kept_name_problems("index", name)
-        if name in parts.relation_names(ctx.graph, table.schema):
-            yield f"a relation named {table.schema}.{name} exists already; give the index another `name`"
+        yield from uniqueness.taken_index_name(ctx, table, name, "index")
         if self.nulls_not_distinct and not self.unique:
             yield f"nullsNotDistinct of index {name} needs unique: true"
         if self.unique and self.method != "btree":
@@ -96,56 +96,24 @@ class AddIndex(Operation):
             sql.SQL(" NULLS NOT DISTINCT" if self.nulls_not_distinct else ""),
             sql.SQL(" WHERE {}").format(parse_expression(self.where).composed) if self.where else sql.SQL(""),
         )
-        return (
-            Statement(
-                sql=render(create),
-                lock=Lock.SHARE_UPDATE_EXCLUSIVE,
-                on=(key,),
-                transactional=False,
-                work=Work.BUILD,
-                done_when=IndexIsValid(schema=key.schema, index=self.index_name, table=key.name),
-            ),
-        )
+        return (uniqueness.build_index(key, self.index_name, render(create)),)
 
     def probes(self, ctx: StepContext) -> tuple[Probe, ...]:
-        table = ctx.graph.table(self._key(ctx))
-        plain = table is not None and all(table.column(e) is not None for e in self.columns)
-        if not self.unique or not plain:
+        if not self.unique:
             return ()
-        key = self._key(ctx)
-        columns = sql.SQL(", ").join(ident(c) for c in self.columns)
-        known = sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(ident(c)) for c in self.columns)
-        conditions = [] if self.nulls_not_distinct else [known]
-        if self.where is not None:
-            conditions.append(parse_expression(self.where).composed)
-        where = sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL("")
-        question = sql.SQL("SELECT 1 FROM {}{} GROUP BY {} HAVING count(*) > 1 LIMIT 1").format(
-            table_ident(key), where, columns
+        table = ctx.table(self._key(ctx))
+        probe = uniqueness.duplicates_probe(
+            table,
+            index_definition(self._printed(table)).keys,
+            nulls_equal=self.nulls_not_distinct,
+            where=None if self.where is None else parse_expression(self.where).composed,
+            remedy="remove the duplicates first, or build the index without unique",
         )
-        return (
-            Probe(
-                kind=ProbeKind.DUPLICATES,
-                sql=render(question),
-                question=f"{key} has duplicates in ({', '.join(self.columns)})",
-                remedy="remove the duplicates first, or build the index without unique",
-            ),
-        )
+        return (probe,)
 
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
-        drop = sql.SQL("DROP INDEX CONCURRENTLY {}").format(ident(key.schema, self.index_name))
-        return Undo(
-            statements=(
-                Statement(
-                    sql=render(drop),
-                    lock=Lock.SHARE_UPDATE_EXCLUSIVE,
-                    on=(key,),
-                    transactional=False,
-                    work=Work.SCAN,
-                    done_when=IndexIsAbsent(schema=key.schema, index=self.index_name, table=key.name),
-                ),
-            )
-        )
+        return Undo(statements=(uniqueness.drop_index(key, self.index_name),))
 
     def project(self, ctx: StepContext) -> SchemaGraph:
         table = ctx.table(self._key(ctx))
@@ -195,6 +163,7 @@ class AddIndex(Operation):
 
     def _element_problems(self, ctx: StepContext, table: Table, element: str) -> Iterator[str]:
         if table.column(element) is not None:
+            yield from uniqueness.unindexable(table, element, ordered=self.method == "btree")
             return
         try:
             parsed = parse_index_element(element)
@@ -203,6 +172,8 @@ class AddIndex(Operation):
             yield f"index column {element!r} of {table.key} {problem}{nearest(element, names)}"
             return
         yield from (ctx.missing_column(table, c) for c in parts.unknown_columns(table, parsed.columns))
+        if parsed.column is not None:
+            yield from uniqueness.unindexable(table, parsed.column, ordered=False)
         volatile = sorted(parsed.functions & ctx.facts.volatile_functions)
         if volatile:
             yield f"index column {element!r} of {table.key} uses {volatile[0]}, which is not IMMUTABLE"

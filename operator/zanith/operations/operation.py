@@ -67,6 +67,10 @@ class Operation(SpecModel, ABC):
     def undo(self, ctx: StepContext) -> Undo:
         """How to take it back, planned from the same `ctx` as the statements."""
 
+    def hides(self, ctx: StepContext) -> bool:
+        """Whether it may change the schema in ways `project` cannot show: code that cannot be seen into."""
+        return False
+
     def moves(self, ctx: StepContext) -> Mapping[TableKey, TableKey]:
         """Tables it gives another name or schema: new key by old one. Their sizes and rows move along."""
         return {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from psycopg import sql
 
@@ -12,6 +14,7 @@ from zanith.core.graph import Constraint, Facts, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.sql import Expression, TypeName, parse_expression, printed, raw, render
 from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement, Work
+from zanith.operations.advice import as_yaml
 
 NAMED_NOT_NULL = 180000
 """From this server version NOT NULL is a named constraint that can be added NOT VALID (release notes 18, E.4.3.4)."""
@@ -31,22 +34,22 @@ def brief(table: TableKey, action: sql.Composable, *, with_previous: bool = Fals
     )
 
 
-def set_not_null(facts: Facts, table: TableKey, column: str) -> tuple[Statement, ...]:
+def set_not_null(facts: Facts, table: TableKey, column: str, *, called: str = "") -> tuple[Statement, ...]:
     """NOT NULL without a scan under a strong lock.
 
     From PostgreSQL 18: a NOT NULL constraint NOT VALID, then VALIDATE. Before: a CHECK NOT VALID, VALIDATE, SET NOT
     NULL (which a valid CHECK spares the scan; manual, ALTER TABLE), and the CHECK goes in the same transaction.
-    A NOT NULL constraint that is there but was never validated is validated, and stays where a row fails it.
+    A NOT NULL constraint that is there but was never validated is validated, and stays where a row fails it. `called` is
+    the name the column is about to have, where that is another one: constraints are named after it.
     """
     found = facts.graph.table(table)
     unvalidated = None if found is None else unvalidated_not_null(found, column)
     if unvalidated is not None:
         return (replace(validate(table, unvalidated.name), cleanup=()),)
     if facts.server_version >= NAMED_NOT_NULL:
-        name = _free_constraint_name(facts, table, fit(f"{table.name}_{column}_not_null"))
-        add = sql.SQL("ADD CONSTRAINT {} NOT NULL {} NOT VALID").format(ident(name), ident(column))
-        return brief(table, add), validate(table, name)
-    name = fit(f"_zanith_not_null_{table.name}_{column}")
+        name = _free_constraint_name(facts, table, called or column)
+        return add_not_null(table, name, column), validate(table, name)
+    name = fit(f"_zanith_not_null_{table.name}_{called or column}")
     add = sql.SQL("ADD CONSTRAINT {} CHECK ({} IS NOT NULL) NOT VALID").format(ident(name), ident(column))
     return (
         brief(table, add),
@@ -61,11 +64,18 @@ def unvalidated_not_null(table: Table, column: str) -> Constraint | None:
     return next((c for c in table.constraints if c.kind == "not_null" and column in c.columns), None)
 
 
-def _free_constraint_name(facts: Facts, table: TableKey, wanted: str) -> str:
-    """The name wanted, or with a number: a renamed column keeps the NOT NULL constraint of its old name."""
+def add_not_null(table: TableKey, name: str, column: str, *, with_previous: bool = False) -> Statement:
+    """NOT NULL for new rows, from PostgreSQL 18; old ones are not looked at."""
+    add = sql.SQL("ADD CONSTRAINT {} NOT NULL {} NOT VALID").format(ident(name), ident(column))
+    return brief(table, add, with_previous=with_previous)
+
+
+def _free_constraint_name(facts: Facts, table: TableKey, column: str) -> str:
+    """PostgreSQL's own name, or it with a number: a renamed column keeps the NOT NULL constraint of its old name."""
+    wanted = fit(f"{table.name}_{column}_not_null")
     found = facts.graph.table(table)
-    taken = {c.name for c in found.constraints} if found is not None else set()
-    taken |= {name for (key, _), name in facts.not_null_names.items() if key == table}
+    taken = set() if found is None else {c.name for c in found.constraints}
+    taken |= {name for (key, other), name in facts.not_null_names.items() if key == table and other != column}
     names = (wanted, *(fit(f"{wanted}{n}") for n in range(1, len(taken) + 1)))
     return next(n for n in names if n not in taken)
 
@@ -91,11 +101,13 @@ def drop_not_null(table: TableKey, column: str, *, with_previous: bool = False) 
 def nulls_probe(table: TableKey, column: str) -> Probe:
     """Are there NULLs where NOT NULL is wanted?"""
     question = sql.SQL("SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1").format(table_ident(table), ident(column))
+    count = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NULL").format(table_ident(table), ident(column))
     return Probe(
         kind=ProbeKind.NULLS,
         sql=render(question),
         question=f"column {table}.{column} has NULLs",
         remedy=f"backfill {table}.{column} first, or leave it nullable",
+        count_sql=render(count),
     )
 
 
@@ -156,13 +168,18 @@ def is_volatile(expression: Expression, facts: Facts) -> bool:
     return expression.has_subquery or bool(expression.functions & facts.volatile_functions)
 
 
-def printed_default(expression: Expression, type_name: TypeName) -> str:
-    """The default as `pg_get_expr` will print it, for constants and plain calls; else the text as written."""
-    base = type_name.canonical.partition("(")[0]
+def printed_default(expression: Expression, type_name: TypeName) -> str | None:
+    """The default as `pg_get_expr` will print it, for constants and plain calls; else the text as written.
+
+    A bare NULL is no default at all, but where the type has modifiers: then it is a call that applies them.
+    """
+    base = re.sub(r"\([^)]*\)", "", type_name.canonical)
+    if base.removesuffix("[]") == "character":
+        base = base.replace("character", "bpchar")
     if expression.constant == "string":
         return f"{expression.text}::{base}"
     if expression.constant == "null":
-        return f"NULL::{base}"
+        return f"NULL::{base}" if "(" in type_name.canonical else None
     return expression.text
 
 
@@ -228,15 +245,68 @@ def new_column_problems(table: TableKey, name: str, default: str | None) -> Iter
     yield from kept_name_problems(f"column of {table}", name)
     if name in SYSTEM_COLUMNS:
         yield f"column {table}.{name} has the name of a system column"
+    yield from default_problems(f"{table}.{name}", default)
+
+
+def default_problems(column: str, default: str | None) -> Iterator[str]:
+    """What is wrong with the default a column is to have."""
     if default is None:
         return
     parsed = parse_expression(default)
     if parsed.columns:
-        yield f"default of {table}.{name} must not name columns ({sorted(parsed.columns)[0]})"
+        yield f"default of {column} must not name columns ({sorted(parsed.columns)[0]})"
     if parsed.has_subquery:
-        yield f"default of {table}.{name} must not contain a subquery"
+        yield f"default of {column} must not contain a subquery"
 
 
 def printed_collation(collation: str | None) -> str | None:
     """As the catalog prints it; the database's own is not printed."""
     return None if collation in (None, "default") else printed(collation)
+
+
+def refuse_doubled(what: str, names: list[str]) -> None:
+    """For validators: raises ValueError where a name is there twice."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"{what} {name} is there twice")
+
+
+def taken_constraint_name(facts: Facts, table: Table, name: str) -> Iterator[str]:
+    """Whether a constraint of the table, or of a partition that gets the new one too, has the name already."""
+    for key in (table.key, *facts.graph.partitions(table.key)):
+        found = facts.graph.table(key)
+        named = {c.name for c in found.constraints} if found is not None else set()
+        named |= {taken for (other, _), taken in facts.not_null_names.items() if other == key}
+        if name in named:
+            yield f"a constraint named {name} of {key} exists already; give the constraint another `name`"
+
+
+def same_constraint(table: Table, constraint: Constraint) -> Constraint | None:
+    """The table's constraint that says the same: what a partition has from its parent, whatever its name there."""
+    return next(
+        (c for c in table.constraints if (c.kind, c.definition) == (constraint.kind, constraint.definition)), None
+    )
+
+
+def without_constraint(table: Table, constraint: Constraint) -> Table:
+    """The table, or a partition of it, without the constraint."""
+    named = [c for c in table.constraints if (c.name, c.kind) == (constraint.name, constraint.kind)]
+    gone = named[0] if named else same_constraint(table, constraint)
+    return replace(table, constraints=tuple(c for c in table.constraints if c is not gone))
+
+
+def pasteable(kind: str, arguments: Mapping[str, Any]) -> str:
+    """A step as YAML to paste; arguments that are None are left out."""
+    return as_yaml({kind: arguments})
+
+
+def lock_first(tables: tuple[TableKey, ...]) -> tuple[Statement, ...]:
+    """LOCK TABLE for what a statement locks beside its own table, to stand before it in its transaction.
+
+    Applications write the referenced table before those that reference it, so that is the order that cannot deadlock.
+    """
+    if not tables:
+        return ()
+    names = sql.SQL(", ").join(table_ident(t) for t in tables)
+    take = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(names)
+    return (Statement(sql=render(take), lock=Lock.ACCESS_EXCLUSIVE, on=tables),)

@@ -73,14 +73,11 @@ class Undo:
     probes: tuple[Probe, ...] = ()
     unless: Probe | None = None
     otherwise: Undo | None = None
+    says: str = ""
+    """For people, where this is done instead of something better: what is lost by it."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """` (did you mean X?)` for the candidate closest in spelling, else nothing."""
     found = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.6)
     return f" (did you mean {found[0]}?)" if found else ""
-
-
-def is_required(column: Column) -> bool:
-    """NOT NULL with nothing that fills it."""
-    return column.not_null and column.default is None and column.identity is None and column.generated is None

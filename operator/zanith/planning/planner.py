@@ -76,12 +76,15 @@ def _plan_steps(
     """
     before = facts.graph if before is None else before
     planned = []
+    hidden: list[int] = []
     for index, step in enumerate(spec.steps[first - 1 :], start=first):
         operation = step.operation
         ctx = StepContext(facts, spec.migration_id, index, before)
         problems = [f"spec.steps[{index - 1}].{operation.kind}: {p}" for p in operation.problems(ctx)]
         if problems:
-            raise SpecError(problems, step=index)
+            raise SpecError([problems[0] + _after_hidden(hidden), *problems[1:]], step=index)
+        if operation.hides(ctx):
+            hidden.append(index)
         statements = operation.statements(ctx)
         blocking = (blocking_finding(s, facts) for s in statements)
         planned.append(
@@ -100,11 +103,17 @@ def _plan_steps(
     return tuple(planned), facts
 
 
+def _after_hidden(steps: list[int]) -> str:
+    """What to say where an earlier step may have made what a later one misses, and nobody can see it."""
+    if not steps:
+        return ""
+    which = f"step {steps[0]} changes" if len(steps) == 1 else f"steps {', '.join(map(str, steps))} change"
+    return f"; {which} what cannot be seen before: what needs that belongs into a migration that depends on this one"
+
+
 def _after(operation: Operation, ctx: StepContext) -> Facts:
     """What is known once the step has run. Sizes move with their tables: a rename makes no table small."""
-    moves = operation.moves(ctx)
-    sizes = {moves.get(key, key): size for key, size in ctx.facts.sizes.items()} if moves else ctx.facts.sizes
-    return replace(ctx.facts, graph=operation.project(ctx), sizes=sizes)
+    return ctx.facts.after(operation.project(ctx), operation.moves(ctx))
 
 
 def _without(graph: SchemaGraph, columns: Iterable[tuple[TableKey, str]]) -> SchemaGraph:

@@ -20,7 +20,13 @@ SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind AS kind, c.relpe
        CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END AS partition_key,
        pg_get_expr(c.relpartbound, c.oid) AS partition_bound,
        pn.nspname AS parent_schema, p.relname AS parent_name,
-       d.description AS comment
+       d.description AS comment, c.relreplident AS replica_identity,
+       ARRAY(
+           SELECT k.number::int
+           FROM pg_index AS x, unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) AS k (number)
+           WHERE x.indrelid = c.oid AND x.indisvalid AND x.indimmediate
+             AND CASE c.relreplident WHEN 'd' THEN x.indisprimary WHEN 'i' THEN x.indisreplident END
+       ) AS replica_numbers
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid AND c.relispartition
@@ -58,11 +64,13 @@ SELECT k.conrelid AS table_oid, k.conname AS name, k.contype AS type, pg_get_con
            SELECT d.refobjsubid FROM pg_depend AS d
            WHERE d.classid = 'pg_class'::regclass AND d.objid = k.conindid
              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = k.conrelid AND d.refobjsubid > 0
-       ) END AS further_numbers
+       ) END AS further_numbers,
+       x.relname AS needed_index
 FROM pg_constraint AS k
 LEFT JOIN pg_constraint AS parent ON parent.oid = k.conparentid
 LEFT JOIN pg_class AS f ON f.oid = k.confrelid
 LEFT JOIN pg_namespace AS fn ON fn.oid = f.relnamespace
+LEFT JOIN pg_class AS x ON x.oid = k.conindid AND k.contype = 'f'
 WHERE k.conrelid = ANY(%(tables)s) AND k.contype IN ('p', 'u', 'c', 'f', 'x', 'n')
   AND (parent.oid IS NULL OR k.contype <> 'f' OR parent.confrelid = k.confrelid);
 
@@ -81,10 +89,23 @@ JOIN pg_class AS c ON c.oid = i.indexrelid
 WHERE i.indrelid = ANY(%(tables)s)
   AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'));
 
+-- name: index_uses
+-- Of every index: how often it was scanned since statistics were reset (what pg_stat_user_indexes shows), whether it is
+-- its table's replica identity, and the index of a partitioned table it belongs to.
+SELECT i.indrelid AS table_oid, n.nspname AS schema, c.relname AS name, pg_stat_get_numscans(c.oid) AS scans,
+       i.indisreplident AS replica_identity, pn.nspname AS parent_schema, p.relname AS parent_name
+FROM pg_index AS i
+JOIN pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_inherits AS h ON h.inhrelid = c.oid
+LEFT JOIN pg_class AS p ON p.oid = h.inhparent
+LEFT JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
+WHERE i.indrelid = ANY(%(tables)s);
+
 -- name: triggers
 -- Triggers of the users'; bit 16 of tgtype is UPDATE, and only O and A fire in an ordinary session.
 SELECT t.tgrelid AS table_oid, t.tgname AS name, pg_get_triggerdef(t.oid) AS definition,
-       t.tgenabled IN ('O', 'A') AS enabled, t.tgtype & 16 <> 0 AS on_update
+       t.tgenabled IN ('O', 'A') AS enabled, t.tgtype & 16 <> 0 AS on_update, t.tgfoid AS function_oid
 FROM pg_trigger AS t
 WHERE t.tgrelid = ANY(%(tables)s) AND NOT t.tgisinternal;
 
@@ -114,6 +135,17 @@ GROUP BY n.nspname, t.typname;
 -- name: volatile_functions
 -- Names of functions with at least one VOLATILE overload, wherever they are.
 SELECT DISTINCT proname AS name FROM pg_proc WHERE provolatile = 'v' AND prokind <> 'p';
+
+-- name: mutable_functions
+-- Names of functions that are IMMUTABLE in none of their overloads, wherever they are.
+SELECT proname AS name FROM pg_proc WHERE prokind = 'f' GROUP BY proname HAVING bool_and(provolatile <> 'i');
+
+-- name: other_relations
+-- What shares its names with tables and is neither table, index nor view.
+SELECT n.nspname AS schema, c.relname AS name
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('S', 'f', 'c') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';
 
 -- name: constrained_domains
 -- Domains with a constraint of their own or of a domain below them; `short` is the name without the schema, where an
@@ -157,6 +189,120 @@ WHERE c.relkind IN ('v', 'm')
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_zanith_shadow')
   AND NOT EXISTS (
       SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e');
+
+-- name: functions
+-- Functions of the users' whose source is text: nothing else says what they name. SQL-standard bodies are tracked.
+SELECT p.oid, n.nspname || '.' || p.proname AS name, p.prosrc AS source
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_language AS l ON l.oid = p.prolang
+WHERE l.lanname NOT IN ('c', 'internal') AND p.prosrc <> ''
+  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_zanith_shadow')
+  AND NOT EXISTS (
+      SELECT FROM pg_depend AS e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e');
+
+-- name: sequences
+-- Sequences that belong to columns: serial and identity.
+SELECT d.refobjid AS table_oid, c.relname AS name
+FROM pg_depend AS d
+JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(%(tables)s)
+  AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i');
+
+-- name: extensions
+-- What is installed, apart from plpgsql, which every database has from the start; with the names of its functions.
+SELECT e.extname AS name, n.nspname AS schema, e.extversion AS version,
+       ARRAY(
+           SELECT DISTINCT p.proname::text
+           FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
+           WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+             AND d.deptype = 'e'
+       ) AS functions
+FROM pg_extension AS e
+JOIN pg_namespace AS n ON n.oid = e.extnamespace
+WHERE e.extname <> 'plpgsql';
+
+-- name: extension_tables
+-- Tables that belong to an extension.
+SELECT n.nspname AS schema, c.relname AS name, e.extname AS extension
+FROM pg_depend AS d
+JOIN pg_extension AS e ON e.oid = d.refobjid
+JOIN pg_class AS c ON c.oid = d.objid AND c.relkind IN ('r', 'p')
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e';
+
+-- name: available_extensions
+-- What CREATE EXTENSION can install, every version of it.
+SELECT v.name, v.version, v.version = a.default_version AS is_default, v.schema, v.requires,
+       v.superuser AND NOT v.trusted AS untrusted
+FROM pg_available_extension_versions AS v
+JOIN pg_available_extensions AS a ON a.name = v.name;
+
+-- name: dependents
+-- What keeps a table or an extension from being dropped: objects that need it, or something that goes with it, and do
+-- not go themselves. Views, foreign keys and policies are among them; of another extension's objects only it itself is.
+WITH RECURSIVE anchors (extension, table_oid, classid, objid) AS (
+    SELECT NULL::name, t.oid, 'pg_class'::regclass::oid, t.oid FROM unnest(%(tables)s::oid[]) AS t (oid)
+    UNION ALL
+    SELECT e.extname, NULL, 'pg_extension'::regclass, e.oid FROM pg_extension AS e WHERE e.extname <> 'plpgsql'
+), owned (extension, table_oid, classid, objid) AS (
+    SELECT extension, table_oid, classid, objid FROM anchors
+    UNION
+    SELECT o.extension, o.table_oid, d.classid, d.objid
+    FROM owned AS o
+    JOIN pg_depend AS d ON d.refclassid = o.classid AND d.refobjid = o.objid AND d.objsubid = 0
+                       AND d.deptype IN ('a', 'i', 'e', 'x', 'P', 'S')
+), users (extension, table_oid, classid, objid, objsubid, numbers) AS (
+    SELECT o.extension, o.table_oid, d.classid, d.objid, d.objsubid,
+           array_agg(DISTINCT d.refobjsubid) FILTER (
+               WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = o.table_oid AND d.refobjsubid > 0)
+    FROM owned AS o
+    JOIN pg_depend AS d ON d.refclassid = o.classid AND d.refobjid = o.objid AND d.deptype = 'n'
+    WHERE NOT EXISTS (
+        SELECT FROM owned AS s
+        WHERE s.classid = d.classid AND s.objid = d.objid
+          AND (s.extension IS NOT DISTINCT FROM o.extension AND s.table_oid IS NOT DISTINCT FROM o.table_oid
+               OR s.extension IS NOT NULL AND o.extension IS NOT NULL AND s.classid <> 'pg_extension'::regclass))
+    GROUP BY o.extension, o.table_oid, d.classid, d.objid, d.objsubid
+)
+SELECT u.extension, u.table_oid, i.type, i.identity, u.numbers, n.nspname AS schema, c.relname AS name,
+       c.relkind IN ('v', 'm') AS is_view, k.contype = 'f' AS is_foreign_key, a.attname AS column, p.polname AS policy
+FROM users AS u
+CROSS JOIN LATERAL pg_identify_object(u.classid, u.objid, u.objsubid) AS i
+LEFT JOIN pg_constraint AS k ON u.classid = 'pg_constraint'::regclass AND k.oid = u.objid
+LEFT JOIN pg_attrdef AS f ON u.classid = 'pg_attrdef'::regclass AND f.oid = u.objid
+LEFT JOIN pg_trigger AS t ON u.classid = 'pg_trigger'::regclass AND t.oid = u.objid
+LEFT JOIN pg_policy AS p ON u.classid = 'pg_policy'::regclass AND p.oid = u.objid
+LEFT JOIN pg_rewrite AS r ON u.classid = 'pg_rewrite'::regclass AND r.oid = u.objid
+LEFT JOIN pg_index AS x ON u.classid = 'pg_class'::regclass AND x.indexrelid = u.objid
+LEFT JOIN pg_class AS c ON c.oid = coalesce(
+    k.conrelid, f.adrelid, t.tgrelid, p.polrelid, r.ev_class, x.indrelid,
+    CASE WHEN u.classid = 'pg_class'::regclass THEN u.objid END)
+LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = coalesce(f.adnum, nullif(u.objsubid, 0))
+ORDER BY i.type, i.identity;
+
+-- name: publications
+-- Publications, and the schemas they publish as a whole.
+SELECT p.oid, p.pubname AS name, p.puballtables AS all_tables, p.pubupdate AS updates,
+       ARRAY(
+           SELECT n.nspname::text
+           FROM pg_publication_namespace AS s JOIN pg_namespace AS n ON n.oid = s.pnnspid
+           WHERE s.pnpubid = p.oid
+       ) AS schemas
+FROM pg_publication AS p;
+
+-- name: publication_tables
+-- Tables that publications name, with column lists and row filters.
+SELECT r.prpubid AS publication_oid, r.prrelid AS table_oid,
+       ARRAY(SELECT u.number::int FROM unnest(r.prattrs::int2[]) AS u (number)) AS numbers,
+       pg_get_expr(r.prqual, r.prrelid) AS row_filter
+FROM pg_publication_rel AS r;
+
+-- name: around
+-- Who replicates from here, as far as the role may see it, and the roles there are.
+SELECT (SELECT count(*) FROM pg_stat_replication WHERE state IN ('startup', 'catchup', 'streaming')) AS standbys,
+       ARRAY(SELECT rolname::text FROM pg_roles) AS roles;
 
 -- name: exclusively_locked
 -- A table that another session has locked so that not even its definition can be read.

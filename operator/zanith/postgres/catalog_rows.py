@@ -28,9 +28,11 @@ from zanith.core.graph import (
     View,
 )
 from zanith.core.identifiers import TableKey
+from zanith.postgres import catalog_surroundings as surroundings
 
 OURS = "_zanith_"
 DROPPED = "_zanith_dropped_"
+SHADOW = "_zanith_shadow"
 FIVE_TABLES = frozenset(
     {
         "_zanith_migrations",
@@ -80,6 +82,18 @@ class CatalogRows:
     view_dependencies: Sequence[Row]
     volatile_functions: Sequence[Row]
     constrained_domains: Sequence[Row]
+    index_uses: Sequence[Row] = ()
+    functions: Sequence[Row] = ()
+    sequences: Sequence[Row] = ()
+    extensions: Sequence[Row] = ()
+    extension_tables: Sequence[Row] = ()
+    available_extensions: Sequence[Row] = ()
+    dependents: Sequence[Row] = ()
+    publications: Sequence[Row] = ()
+    publication_tables: Sequence[Row] = ()
+    around: Sequence[Row] = ()
+    mutable_functions: Sequence[Row] = ()
+    other_relations: Sequence[Row] = ()
 
 
 class _Attribute(NamedTuple):
@@ -93,33 +107,67 @@ def facts_from(rows: CatalogRows) -> Facts:
     """Everything planning knows. Raises CatalogChanged."""
     tables = [r for r in rows.tables if not _left_out_table(r["name"])]
     keys = {r["oid"]: TableKey(r["schema"], r["name"]) for r in tables}
-    names = {_Attribute(r["table_oid"], r["number"]): r["name"] for r in rows.columns if r["table_oid"] in keys}
+    names: dict[tuple[int, int], str] = {
+        _Attribute(r["table_oid"], r["number"]): r["name"] for r in rows.columns if r["table_oid"] in keys
+    }
     parts = _Parts(rows, names)
     graph = SchemaGraph(
         tables=tuple(sorted((_table(r, parts) for r in tables), key=lambda t: t.key)),
         views=_views(rows),
         enums=_sorted_by_key(EnumType(r["schema"], r["name"], tuple(r["labels"])) for r in rows.enums),
+        extensions=surroundings.installed(rows.extensions),
     )
+    shown = {(t.schema, name) for t in graph.tables for name in _index_names(t)}
     return Facts(
+        **surroundings.extension_facts(rows.extensions, rows.extension_tables, rows.available_extensions),
+        **surroundings.dependent_facts(rows.dependents, graph, keys, names),
+        **surroundings.source_facts(rows.functions, rows.triggers, keys),
+        **surroundings.publication_facts(rows.publications, rows.publication_tables, tables, names),
+        sequences=surroundings.grouped_names(rows.sequences, keys),
+        hidden_indexes=surroundings.grouped_names(
+            (r for r in rows.index_uses if (r["schema"], r["name"]) not in shown and not r["name"].startswith(OURS)), keys
+        ),
+        standbys=sum(r["standbys"] for r in rows.around),
+        roles=frozenset(name for r in rows.around for name in r["roles"]),
         graph=graph,
         database=rows.identity,
         server_version=rows.server_version,
         default_schema=rows.default_schema,
         sizes=_sizes(tables),
         volatile_functions=frozenset(r["name"] for r in rows.volatile_functions),
+        mutable_functions=frozenset(r["name"] for r in rows.mutable_functions),
+        other_relations=frozenset(TableKey(r["schema"], r["name"]) for r in rows.other_relations),
         constrained_domains=frozenset(n for r in rows.constrained_domains for n in (r["name"], r["short"]) if n),
         not_null_names={
             (keys[r["table_oid"]], names[_Attribute(r["table_oid"], r["numbers"][0])]): r["name"]
             for r in rows.constraints
             if r["type"] == "n" and r["table_oid"] in keys
         },
+        index_scans={(r["schema"], r["name"]): r["scans"] for r in rows.index_uses},
+        foreign_key_indexes={
+            (keys[r["table_oid"]], r["name"]): r["needed_index"]
+            for r in rows.constraints
+            if r["type"] == "f" and r["table_oid"] in keys
+        },
+        parent_indexes={
+            (r["schema"], r["name"]): f"{r['parent_schema']}.{r['parent_name']}"
+            for r in rows.index_uses
+            if r["parent_name"] is not None
+        },
+        replica_identities=frozenset((r["schema"], r["name"]) for r in rows.index_uses if r["replica_identity"]),
     )
+
+
+def _index_names(table: Table) -> Iterable[str]:
+    """Names of its indexes, those of constraints among them."""
+    yield from (i.name for i in table.indexes)
+    yield from (c.name for c in table.constraints if c.kind in ("primary_key", "unique", "exclude"))
 
 
 class _Parts:
     """Rows that belong to tables, by table, with the names of their columns resolved."""
 
-    def __init__(self, rows: CatalogRows, names: Mapping[_Attribute, str]) -> None:
+    def __init__(self, rows: CatalogRows, names: Mapping[tuple[int, int], str]) -> None:
         self.names = names
         self.columns = _by_table(rows.columns)
         self.constraints = _by_table(rows.constraints)
@@ -206,7 +254,8 @@ def _policy(row: Row) -> Policy:
 def _views(rows: CatalogRows) -> tuple[View, ...]:
     reads: dict[int, set[tuple[TableKey, str]]] = defaultdict(set)
     for row in rows.view_dependencies:
-        if not _left_out_table(row["name"]) and not row["column"].startswith(DROPPED):
+        kept_aside = _left_out_table(row["name"]) or row["schema"] == SHADOW
+        if not kept_aside and not row["column"].startswith(DROPPED):
             reads[row["view_oid"]].add((TableKey(row["schema"], row["name"]), row["column"]))
     return _sorted_by_key(
         View(

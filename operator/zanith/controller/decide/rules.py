@@ -24,7 +24,9 @@ _SETTLED_S = 3600.0
 
 Rule = Callable[[Observed, MigrationSpec], Situation | None]
 
-_KEPT_WHILE_UNREADABLE = frozenset({Reason.DATABASE_UNREACHABLE, Reason.SECRET_NOT_FOUND, Reason.SECRET_FORBIDDEN})
+_KEPT_WHILE_UNREADABLE = frozenset(
+    {Reason.DATABASE_UNREACHABLE, Reason.SECRET_NOT_FOUND, Reason.SECRET_FORBIDDEN, Reason.RETRYING}
+)
 
 
 def situation_of(observed: Observed) -> Situation:

@@ -1,0 +1,69 @@
+"""Where a definition that PostgreSQL printed names a table or a column. Pure, and it changes nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from zanith.core.sql import definition_tree, token_places, tree_nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of a statement, and where it stands, in bytes of UTF-8."""
+
+    start: int
+    end: int
+    text: str
+
+    @property
+    def name(self) -> str | None:
+        """The identifier it is; PostgreSQL prints its own words in capitals and quotes all other names."""
+        if self.text.startswith('"'):
+            return self.text[1:-1].replace('""', '"')
+        return self.text if re.fullmatch(r"[a-z_][a-z0-9_]*", self.text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A table or a column that a statement names: the parts of the name, and the number of the first part's token."""
+
+    names: tuple[str, ...]
+    token: int
+    alias: str = ""
+    """What else a table is called in the statement."""
+    names_result: bool = False
+    """Whether a subquery's result is called like the column: the query does not say `AS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """A statement as tokens, and what its tree says of them: a name may look like any other word."""
+
+    tokens: tuple[Token, ...]
+    columns: tuple[Mention, ...]
+    tables: tuple[Mention, ...]
+
+
+def scan_statement(statement: str) -> Scanned:
+    """Tokens and mentions of one statement that PostgreSQL printed. Raises SqlProblem."""
+    tree, text = definition_tree(statement), statement.encode()
+    places = token_places(statement)
+    number = {start: n for n, (start, _) in enumerate(places)}
+    results = {t.location for t in tree_nodes(tree, "ResTarget") if not t.name}
+    return Scanned(
+        tokens=tuple(Token(start, end, text[start:end].decode()) for start, end in places),
+        columns=tuple(
+            Mention(
+                tuple(f.string.sval or "*" for f in c.fields),
+                number[c.location],
+                names_result=c.location in results,
+            )
+            for c in tree_nodes(tree, "ColumnRef")
+        ),
+        tables=tuple(
+            Mention((t.schemaname, t.relname), number[t.location], t.alias.aliasname)
+            for t in tree_nodes(tree, "RangeVar")
+            if t.schemaname
+        ),
+    )

@@ -1,0 +1,226 @@
+"""Judges everything beside tables, indexes and rows: triggers, policies, functions, types, roles, publications, ..."""
+
+from __future__ import annotations
+
+from zanith.core.identifiers import TableKey
+from zanith.core.risk import ReasonCode, RiskLevel
+from zanith.core.sql_statements import Tree, nodes
+from zanith.core.statement import Lock, Work
+from zanith.operations.judging.indexes import judge_drop_index
+from zanith.operations.judging.tables import judge_drop_schema, judge_drop_table, users_of_type
+from zanith.operations.judging.verdict import Scope, Verdict, is_on, names, opaque, options, refused
+
+
+def judge_drop(tree: Tree, scope: Scope) -> Verdict:
+    """DROP of anything that has no statement of its own. CASCADE takes along what nobody has listed."""
+    kind = tree["remove_type"].removeprefix("OBJECT_")
+    if kind == "TABLE":
+        return judge_drop_table(tree, scope)
+    if kind == "INDEX":
+        return judge_drop_index(tree, scope)
+    if kind == "SCHEMA":
+        return judge_drop_schema(tree, scope)
+    what = f"DROP {_WORDS.get(kind, kind.replace('_', ' '))}"
+    if kind in ("TRIGGER", "POLICY", "RULE"):
+        verdict = _drop_of_table(what, kind, tree, scope)
+    elif kind == "EXTENSION":
+        verdict = Verdict(what, RiskLevel.HIGH, unseen=True).with_finding(
+            RiskLevel.HIGH, ReasonCode.DROPS_EXTENSION, "its types, functions and operators are gone"
+        )
+    elif kind == "STATISTIC_EXT":
+        verdict = Verdict(what, elsewhere=Lock.SHARE_UPDATE_EXCLUSIVE)
+    elif kind == "MATVIEW":
+        views = [scope.named(given[:-1], given[-1]) for given in _dropped(tree)]
+        verdict = Verdict(what, RiskLevel.MEDIUM, dict.fromkeys(views, Lock.ACCESS_EXCLUSIVE))
+    elif kind == "PUBLICATION":
+        verdict = Verdict(what, RiskLevel.MEDIUM).with_finding(
+            RiskLevel.MEDIUM, ReasonCode.REPLICATION_IMPACT, "its subscribers get nothing more"
+        )
+    else:
+        verdict = Verdict(what, RiskLevel.MEDIUM, unseen=kind in ("VIEW", "TYPE", "DOMAIN"))
+    if tree.get("behavior") != "DROP_CASCADE":
+        return verdict
+    users = (
+        [t for given in _dropped(tree) for t in users_of_type(scope, given[-1])] if kind in ("TYPE", "DOMAIN") else []
+    )
+    cascading = Verdict(
+        "", locks=dict.fromkeys(users, Lock.ACCESS_EXCLUSIVE), elsewhere=Lock.ACCESS_EXCLUSIVE, unseen=True
+    )
+    return verdict.joined(cascading).with_finding(
+        RiskLevel.DESTRUCTIVE,
+        ReasonCode.DROPS_COLUMN_WITH_DATA if users else ReasonCode.BREAKS_DEPENDENTS,
+        "CASCADE drops what depends on it as well, columns and their data among it",
+        "drop what depends on it first, one by one",
+    )
+
+
+_WORDS = {"MATVIEW": "MATERIALIZED VIEW", "STATISTIC_EXT": "STATISTICS"}
+
+
+def _dropped(tree: Tree) -> list[list[str]]:
+    found = []
+    for item in tree["objects"]:
+        if "list" in item:
+            found.append(names(item["list"]["items"]))
+        elif "type_name" in item:
+            found.append(names(item["type_name"]["names"]))
+        elif "object_with_args" in item:
+            found.append(names(item["object_with_args"]["objname"]))
+        else:
+            found.append(names([item]))
+    return found
+
+
+def _drop_of_table(what: str, kind: str, tree: Tree, scope: Scope) -> Verdict:
+    verdict = Verdict(what, RiskLevel.MEDIUM, unseen=True)
+    for *table, _ in _dropped(tree):
+        key = scope.named(table[:-1], table[-1])
+        verdict = verdict.joined(Verdict("", locks=dict.fromkeys(scope.family(key), Lock.ACCESS_EXCLUSIVE)))
+        if kind == "POLICY":
+            verdict = _row_security(verdict, key)
+    return verdict
+
+
+def _row_security(verdict: Verdict, key: TableKey) -> Verdict:
+    return verdict.with_finding(
+        RiskLevel.MEDIUM, ReasonCode.RLS_CHANGE, f"which rows of {key} a role sees changes at once"
+    )
+
+
+def judge_policy(tree: Tree, scope: Scope) -> Verdict:
+    key = scope.key(tree["table"])
+    locks = {key: Lock.ACCESS_EXCLUSIVE}
+    return _row_security(Verdict("CREATE or ALTER POLICY", RiskLevel.MEDIUM, locks, unseen=True), key)
+
+
+def judge_trigger(tree: Tree, scope: Scope) -> Verdict:
+    key = scope.key(tree["relation"])
+    locks = dict.fromkeys(scope.family(key) or [key], Lock.SHARE_ROW_EXCLUSIVE)
+    if "constrrel" in tree:
+        locks[scope.key(tree["constrrel"])] = Lock.SHARE_ROW_EXCLUSIVE
+    return Verdict("CREATE TRIGGER", RiskLevel.MEDIUM, locks, unseen=True).with_finding(
+        RiskLevel.MEDIUM, ReasonCode.USER_TRIGGERS_FIRE, f"its code runs with every such change of {key} from now on"
+    )
+
+
+def judge_rule(tree: Tree, scope: Scope) -> Verdict:
+    key = scope.key(tree["relation"])
+    return Verdict("CREATE RULE", RiskLevel.HIGH, {key: Lock.ACCESS_EXCLUSIVE}).with_finding(
+        RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, f"statements on {key} do something else than they say from now on"
+    )
+
+
+def judge_comment(tree: Tree, scope: Scope) -> Verdict:
+    """COMMENT ON, SECURITY LABEL."""
+    given = names(tree.get("object", {}).get("list", {}).get("items"))
+    kind = tree["objtype"]
+    table: list[str] = []
+    if kind in ("OBJECT_TABLE", "OBJECT_MATVIEW"):
+        table = given
+    elif kind in ("OBJECT_COLUMN", "OBJECT_TABCONSTRAINT", "OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"):
+        table = given[:-1]
+    locks = {}
+    if table:
+        locks = dict.fromkeys(scope.family(scope.named(table[:-1], table[-1]))[:1], Lock.SHARE_UPDATE_EXCLUSIVE)
+    return Verdict("COMMENT", locks=locks)
+
+
+def judge_grant(tree: Tree, scope: Scope) -> Verdict:
+    tables = [scope.key(o["range_var"]) for o in tree.get("objects", ()) if "range_var" in o]
+    locks = {t: Lock.ACCESS_SHARE for t in tables if scope.table(t) is not None}
+    granted = bool(tree.get("is_grant"))
+    level = RiskLevel.LOW if granted else RiskLevel.MEDIUM
+    return Verdict("GRANT" if granted else "REVOKE", level, locks, elsewhere=Lock.ACCESS_SHARE)
+
+
+def judge_publication(tree: Tree, scope: Scope) -> Verdict:
+    relations = [r["pubtable"]["relation"] for r in nodes(tree, "publication_obj_spec") if "pubtable" in r]
+    keys = [part for r in relations for part in scope.family(scope.key(r))]
+    everything = bool(tree.get("for_all_tables")) or len(relations) < len(tree.get("pubobjects", ()))
+    verdict = Verdict(
+        "PUBLICATION",
+        RiskLevel.MEDIUM,
+        dict.fromkeys(keys, Lock.SHARE_UPDATE_EXCLUSIVE),
+        elsewhere=Lock.SHARE_UPDATE_EXCLUSIVE if everything else Lock.NONE,
+    ).with_finding(RiskLevel.MEDIUM, ReasonCode.REPLICATION_IMPACT, "what subscribers are sent changes")
+    bare = [k for k in keys if (table := scope.table(k)) is not None and table.primary_key is None]
+    for key in bare:
+        verdict = verdict.with_finding(
+            RiskLevel.HIGH,
+            ReasonCode.PUBLISHED_WITHOUT_REPLICA_IDENTITY,
+            f"{key} has no primary key: UPDATE and DELETE on it fail once it is published, unless it has another "
+            "REPLICA IDENTITY",
+        )
+    return verdict
+
+
+def judge_statistics(tree: Tree, scope: Scope) -> Verdict:
+    relations = [r["range_var"] for r in tree.get("relations", ()) if "range_var" in r]
+    return Verdict("CREATE STATISTICS", locks={scope.key(r): Lock.SHARE_UPDATE_EXCLUSIVE for r in relations})
+
+
+def judge_sequence(tree: Tree, scope: Scope) -> Verdict:
+    owner = names(options(tree).get("owned_by", {}).get("list", {}).get("items"))
+    locks = {}
+    if len(owner) > 1:
+        locks = dict.fromkeys(scope.family(scope.named(owner[:-2], owner[-2]))[:1], Lock.ACCESS_SHARE)
+    return Verdict("CREATE or ALTER SEQUENCE", locks=locks)
+
+
+def judge_function(tree: Tree, scope: Scope) -> Verdict:
+    if not tree.get("replace"):
+        return Verdict("CREATE FUNCTION")
+    return Verdict("CREATE OR REPLACE FUNCTION", RiskLevel.MEDIUM)
+
+
+def judge_extension(tree: Tree, scope: Scope) -> Verdict:
+    """Its script runs as long as it needs; what it makes is new, so that nobody waits."""
+    return Verdict("CREATE EXTENSION", RiskLevel.MEDIUM, work=Work.SCAN, unseen=True).with_finding(
+        RiskLevel.MEDIUM, ReasonCode.ADDS_EXTENSION, f"the script of extension {tree['extname']} runs"
+    )
+
+
+def judge_create_schema(tree: Tree, scope: Scope) -> Verdict:
+    if "schema_elts" in tree:
+        return refused("CREATE SCHEMA", "what is created in the schema needs statements of its own, to be judged")
+    return Verdict("CREATE SCHEMA")
+
+
+def judge_enum(tree: Tree, scope: Scope) -> Verdict:
+    """A new label cannot be used before its transaction is over."""
+    renames = "old_val" in tree
+    return Verdict("ALTER TYPE", RiskLevel.MEDIUM if renames else RiskLevel.LOW)
+
+
+def judge_role(tree: Tree, scope: Scope) -> Verdict:
+    if is_on("password" in options(tree)):
+        return refused(
+            "CREATE or ALTER ROLE", "the audit keeps the SQL of a migration, and a password has no place in it"
+        )
+    return Verdict("CREATE or ALTER ROLE", RiskLevel.MEDIUM)
+
+
+def judge_foreign_server(tree: Tree, scope: Scope) -> Verdict:
+    """Servers and user mappings: the options of a mapping are credentials."""
+    if any("password" in name or "passfile" in name for name in options(tree)):
+        return refused("USER MAPPING", "the audit keeps the SQL of a migration, and a password has no place in it")
+    return Verdict("FOREIGN SERVER or USER MAPPING", RiskLevel.MEDIUM)
+
+
+def judge_new_subscription(tree: Tree, scope: Scope) -> Verdict:
+    return refused(
+        "SUBSCRIPTION", "its connection string may hold a password, and the audit keeps the SQL of a migration"
+    )
+
+
+def judge_subscription(tree: Tree, scope: Scope) -> Verdict:
+    if "conninfo" in tree:
+        return judge_new_subscription(tree, scope)
+    return Verdict("SUBSCRIPTION", RiskLevel.HIGH, transactional=False).with_finding(
+        RiskLevel.HIGH, ReasonCode.REPLICATION_IMPACT, "what this database is sent by another one changes"
+    )
+
+
+def judge_everything_of(what: str) -> Verdict:
+    """Statements over everything that somebody owns or that is in a tablespace."""
+    return opaque(what, f"which objects {what} changes cannot be told before")

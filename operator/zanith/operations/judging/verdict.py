@@ -1,0 +1,201 @@
+"""What the judge says of one statement, and the context it says it in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from zanith.core.graph import Facts, SchemaGraph, Table
+from zanith.core.identifiers import TableKey
+from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.sql_statements import Tree
+from zanith.core.statement import DoneWhen, Lock, Work
+from zanith.operations.step_context import nearest
+
+Locks = dict[TableKey, Lock]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One statement, judged."""
+
+    what: str
+    """The command, for people: `CREATE INDEX`."""
+    level: RiskLevel = RiskLevel.LOW
+    locks: Locks = field(default_factory=dict)
+    """Each table it locks, with the strongest lock; the one it works through first."""
+    elsewhere: Lock = Lock.NONE
+    """The strongest lock it may take on tables that cannot be told before."""
+    work: Work = Work.CATALOG
+    findings: tuple[Finding, ...] = ()
+    transactional: bool = True
+    done_when: DoneWhen | None = None
+    """What the catalog tells about it after a crash, where it runs outside a transaction."""
+    missing: tuple[str, ...] = ()
+    """What it names that does not exist, said in words."""
+    refused: str = ""
+    """Why it has no place in a migration; the rest then means nothing."""
+    unseen: bool = False
+    """Whether it changes the schema in a way the projected graph does not show."""
+
+    @property
+    def lock(self) -> Lock:
+        """The strongest lock on any table."""
+        return strongest([*self.locks.values(), self.elsewhere])
+
+    def with_finding(self, level: RiskLevel, reason: ReasonCode, why: str, safer: str = "") -> Verdict:
+        return replace(self, findings=(*self.findings, Finding(level, reason, why, safer)))
+
+    def joined(self, other: Verdict) -> Verdict:
+        """Both at once, as the actions of one ALTER TABLE are."""
+        locks = dict(self.locks)
+        for table, lock in other.locks.items():
+            locks[table] = strongest([locks.get(table, Lock.NONE), lock])
+        return replace(
+            self,
+            level=max(self.level, other.level, key=lambda level: level.score),
+            locks=locks,
+            elsewhere=strongest([self.elsewhere, other.elsewhere]),
+            work=hardest([self.work, other.work]),
+            findings=(*self.findings, *(f for f in other.findings if f not in self.findings)),
+            transactional=self.transactional and other.transactional,
+            done_when=self.done_when or other.done_when,
+            missing=(*self.missing, *(m for m in other.missing if m not in self.missing)),
+            refused=self.refused or other.refused,
+            unseen=self.unseen or other.unseen,
+        )
+
+
+def strongest(locks: Iterable[Lock]) -> Lock:
+    return max(locks, key=lambda lock: lock.strength, default=Lock.NONE)
+
+
+def hardest(works: Iterable[Work]) -> Work:
+    return max(works, key=list(Work).index, default=Work.CATALOG)
+
+
+def refused(what: str, why: str) -> Verdict:
+    """No place in a migration, with the reason."""
+    return Verdict(what, refused=why)
+
+
+def opaque(what: str, why: str) -> Verdict:
+    """Code that cannot be seen into: any lock on any table, for any time."""
+    finding = Finding(RiskLevel.HIGH, ReasonCode.OPAQUE_CODE, why)
+    return Verdict(
+        what, RiskLevel.HIGH, elsewhere=Lock.ACCESS_EXCLUSIVE, work=Work.SCAN, findings=(finding,), unseen=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The database as it is when a statement runs, and how the session finds names in it."""
+
+    facts: Facts
+
+    @property
+    def graph(self) -> SchemaGraph:
+        return self.facts.graph
+
+    def key(self, relation: Tree) -> TableKey:
+        """The relation of a RangeVar, by the session's search_path: the migration's schema, then public."""
+        return self.named([relation["schemaname"]] if "schemaname" in relation else [], relation["relname"])
+
+    def named(self, schema: list[str], name: str) -> TableKey:
+        if schema:
+            return TableKey(schema[-1], name)
+        default = self.facts.default_schema
+        here = {s for s in (default, "public") if self._relation(TableKey(s, name))}
+        return TableKey("public" if here == {"public"} else default, name)
+
+    def table(self, key: TableKey) -> Table | None:
+        return self.graph.table(key)
+
+    def family(self, key: TableKey) -> list[TableKey]:
+        """The table and its partitions, those that are there."""
+        return [] if self.table(key) is None else [key, *self.graph.partitions(key)]
+
+    def parents(self, key: TableKey) -> list[TableKey]:
+        """Tables that foreign keys of the table reference, itself not counted."""
+        table = self.table(key)
+        found = dict.fromkeys(c.references for c in table.constraints if c.references) if table is not None else {}
+        return [parent for parent in found if parent is not None and parent != key]
+
+    def children(self, key: TableKey) -> list[TableKey]:
+        """Tables whose foreign keys reference the table, itself not counted."""
+        return list(dict.fromkeys(t.key for t, _ in self.graph.incoming_foreign_keys(key) if t.key != key))
+
+    def views(self, key: TableKey) -> list[TableKey]:
+        """Views that read the table."""
+        return [TableKey(v.schema, v.name) for v in self.graph.views if any(t == key for t, _ in v.depends_on)]
+
+    def dependents(self, key: TableKey) -> list[TableKey]:
+        """What CASCADE reaches from the table: those that reference it, and views of it."""
+        return [*self.children(key), *self.views(key)]
+
+    def indexed_table(self, schema: list[str], index: str) -> Table | None:
+        """The table of an index, constraints' own included."""
+        schemas = schema[-1:] or [self.facts.default_schema, "public"]
+        for table in self.graph.tables:
+            names = {i.name for i in table.indexes}
+            names |= {c.name for c in table.constraints if c.kind in ("primary_key", "unique", "exclude")}
+            if table.schema in schemas and index in names:
+                return table
+        return None
+
+    def default_partition(self, parent: TableKey) -> TableKey | None:
+        """The DEFAULT partition, which has to be read when another one takes rows it could hold."""
+        for table in self.graph.tables:
+            if table.partition_of == parent and table.partition_bound == "DEFAULT":
+                return table.key
+        return None
+
+    def is_view(self, key: TableKey) -> bool:
+        return any((v.schema, v.name) == key for v in self.graph.views)
+
+    def absent(self, key: TableKey) -> tuple[str, ...]:
+        """`table s.t` where nothing of that name is known, with the nearest name there is; else nothing."""
+        known = self._relation(key) or key in self.facts.other_relations or key in self.facts.extension_tables
+        if known or key.schema in ("pg_catalog", "information_schema", "pg_temp"):
+            return ()
+        near = nearest(key.name, [t.name for t in self.graph.tables if t.schema == key.schema])
+        return (f"table {key} does not exist{near}",)
+
+    def after(self, graph: SchemaGraph) -> Scope:
+        return replace(self, facts=replace(self.facts, graph=graph))
+
+    def _relation(self, key: TableKey) -> bool:
+        return self.table(key) is not None or self.is_view(key)
+
+
+def names(items: Any) -> list[str]:
+    """The strings of a list of String nodes: a qualified name."""
+    return [item["string"].get("sval", "") for item in items or [] if "string" in item]
+
+
+def unwrapped(node: Tree) -> tuple[str, Tree]:
+    """A node's kind and what is in it."""
+    ((kind, tree),) = node.items()
+    return kind, tree
+
+
+def options(tree: Tree, key: str = "options") -> dict[str, Any]:
+    """The DefElems of a list, by name; a bare one is True."""
+    found: dict[str, Any] = {}
+    for item in tree.get(key, ()):
+        element = item.get("def_elem", {})
+        argument = element.get("arg")
+        found[element.get("defname", "")] = True if argument is None else argument
+    return found
+
+
+def is_on(option: Any) -> bool:
+    """Whether a boolean option is set: bare, or by one of PostgreSQL's words."""
+    if not isinstance(option, dict):
+        return bool(option)
+    if "boolean" in option:
+        return bool(option["boolean"].get("boolval"))
+    if "integer" in option:
+        return bool(option["integer"].get("ival"))
+    return str(option.get("string", {}).get("sval", "")).lower() in ("true", "on", "yes", "1")

@@ -1,0 +1,109 @@
+"""The judge of rawSql held against what PostgreSQL 15 and 18 really lock and rewrite, statement by statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from operations_harness.driving import spec_of
+from operations_harness.measuring import CORPUS, Measured, corpus_database, measure
+from servers import SERVER_VERSIONS, Database
+from zanith.core.graph import Facts, TableSize
+from zanith.core.identifiers import TableKey
+from zanith.core.risk import RiskLevel
+from zanith.core.sql_statements import parse_statements
+from zanith.core.statement import Lock, Work
+from zanith.operations.judging.judge import judge
+from zanith.operations.judging.projecting import project
+from zanith.operations.judging.verdict import Scope, Verdict
+from zanith.planning.planner import plan_migration
+from zanith.postgres.catalog import read_facts
+from zanith.postgres.connecting import ConnectionSettings, connect
+
+ENTRIES: list[dict[str, Any]] = yaml.safe_load(CORPUS.read_text())
+BIG = TableSize(rows=100_000_000, bytes=20 << 30)
+every_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["sql"][:90])
+
+
+@pytest.fixture(scope="module", params=SERVER_VERSIONS, ids=lambda version: f"postgres{version}")
+def prepared(request: pytest.FixtureRequest) -> Iterator[tuple[Database, Facts]]:
+    """The corpus database, which every test leaves as it found it, and what planning knows of it."""
+    with corpus_database(request.getfixturevalue(f"postgres_{request.param}")) as database:
+        with connect(ConnectionSettings.from_dsn(database.dsn, "public"), application_name="test") as conn:
+            facts = read_facts(conn, "public")
+        yield database, facts
+
+
+@every_entry
+def test_what_is_declared_covers_what_is_measured(prepared: tuple[Database, Facts], entry: dict[str, Any]) -> None:
+    database, facts = prepared
+    if entry.get("from", database.version) > database.version:
+        return  # not of this version's grammar; nothing to measure
+    seen = measure(database, entry["sql"])
+    verdicts = judged(entry["sql"], facts)
+    _assert_recorded(entry, seen)
+    unseen = {TableKey(*name.split(".")) for name in entry.get("unseen", ())}
+    short = {
+        str(table): (lock.value, declared(verdicts, table).value)
+        for table, lock in seen.locks.items()
+        if lock.strength > declared(verdicts, table).strength and lock is not Lock.ACCESS_SHARE
+    }
+    assert short.keys() == {str(t) for t in unseen}, "measured and declared lock"
+    worked = max((v.work for v in verdicts), key=list(Work).index)
+    assert list(Work).index(worked) >= list(Work).index(hardest(seen.work.values()))
+    if not seen.transactional:
+        assert not any(v.transactional for v in verdicts)
+        return
+    assert all(v.transactional for v in verdicts), "it did run in a transaction"
+    level = planned_level(entry["sql"], replace(facts, sizes=dict.fromkeys([t.key for t in facts.graph.tables], BIG)))
+    if any(lock.blocks_writes and not free_for_readers(table, lock, facts) for table, lock in seen.locks.items()) and seen.work:
+        assert level.score >= RiskLevel.HIGH.score, "it blocks for as long as it works"
+    assert level is RiskLevel(entry["big"])
+    assert planned_level(entry["sql"], facts) is RiskLevel(entry["small"])
+
+
+def test_the_corpus_is_as_big_as_promised() -> None:
+    assert len(ENTRIES) >= 80
+    assert len({e["sql"] for e in ENTRIES}) == len(ENTRIES)
+
+
+def judged(sql: str, facts: Facts) -> list[Verdict]:
+    scope = Scope(facts)
+    found = []
+    for statement in parse_statements(sql):
+        found.append(judge(statement, scope))
+        scope = scope.after(project(statement, scope))
+    return found
+
+
+def declared(verdicts: list[Verdict], table: TableKey) -> Lock:
+    return max((max(v.locks.get(table, Lock.NONE), v.elsewhere, key=_strength) for v in verdicts), key=_strength)
+
+
+def _strength(lock: Lock) -> int:
+    return lock.strength
+
+
+def hardest(works: Any) -> Work:
+    return max(works, key=list(Work).index, default=Work.CATALOG)
+
+
+def free_for_readers(table: TableKey, lock: Lock, facts: Facts) -> bool:
+    """A materialised view under EXCLUSIVE: it can be read, and nobody but REFRESH writes to one."""
+    return facts.graph.table(table) is None and lock is Lock.EXCLUSIVE
+
+
+def planned_level(sql: str, facts: Facts) -> RiskLevel:
+    return plan_migration(spec_of([{"rawSql": {"sql": sql}}]), facts).level
+
+
+def _assert_recorded(entry: dict[str, Any], seen: Measured) -> None:
+    """The file tells what was measured: the strongest of both versions."""
+    for table, lock in seen.locks.items():
+        assert lock.strength <= Lock(entry["locks"][str(table)]).strength
+    for table, work in seen.work.items():
+        assert list(Work).index(work) <= list(Work).index(Work(entry["work"][str(table)]))
