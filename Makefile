@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := .venv/.locked
 
-.PHONY: help install demo test check unit integration e2e crds manifests image bench cluster-up cluster-down lock format clean
+.PHONY: help install demo test check unit integration e2e crds schemas manifests image bench bench-snapshot cluster-up cluster-down lock format clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ e2e: $(LOCKED) ## on a real Kubernetes
 crds: $(LOCKED) ## write crds/ and the chart's copy from the models
 	@$(BIN)/python -m zanith.api.crd --write
 
+schemas: $(LOCKED) ## write docs/schema-graph.schema.json from the classes of the graph
+	@$(BIN)/python -m zanith.core.graph_schema --write
+
 manifests: $(LOCKED) ## write deploy/manifests from the chart
 	@deploy/manifests/render
 
@@ -54,6 +57,9 @@ image: $(LOCKED) ## build the image from the Dockerfile
 
 bench: $(LOCKED) ## benchmarks; they write RESULTS.md
 	@$(BIN)/python -m pytest tests/bench -q
+
+bench-snapshot: $(LOCKED) ## 1,000 models and 3,967 relations: capture, store, load, diff
+	@$(BIN)/python tests/bench/snapshots.py
 
 cluster-up: ## a real Kubernetes for tests and the demo; twice is harmless
 	@deploy/cluster up

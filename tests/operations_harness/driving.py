@@ -112,5 +112,6 @@ def filled(value: Any, naming: dict[str, str]) -> Any:
         return [filled(v, naming) for v in value]
     if isinstance(value, str):
         for word, name in naming.items():
+            value = value.replace("{Q:" + word + "}", sql.Identifier(name).as_string(None))  # in SQL of the step's own
             value = value.replace("{" + word + "}", name)
     return value

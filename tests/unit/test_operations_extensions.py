@@ -9,6 +9,7 @@ import pytest
 
 from unit.builders import brief, ctx, graph, spec
 from zanith.core.graph import Extension
+from zanith.core.graph_json import graph_from_json, graph_hash, graph_to_json
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import Lock
 from zanith.core.surroundings import Dependent, ExtensionVersion, FunctionBody
@@ -137,3 +138,10 @@ def test_a_dropped_extension_comes_back_in_its_schema_and_version(version: str, 
     assert [s.sql for s in asked.statements(known)] == ['DROP EXTENSION "cube"']
     assert asked.project(known).extensions == ()
     assert asked.target(known) == "cube"
+
+
+def test_a_snapshot_keeps_extensions_and_is_as_it_was_without() -> None:
+    known = graph(extensions=(CUBE,))
+    assert graph_from_json(graph_to_json(known)) == known
+    assert graph_hash(known) != graph_hash(graph())
+    assert "extensions" not in graph_to_json(graph())

@@ -23,7 +23,7 @@ PARENT = {"columns": ["id"], "referencesTable": "users", "referencesColumns": ["
         (
             "createTable",
             {"table": "t", "columns": [ID], "foreignKeys": [PARENT]},
-            [("safe", "adds_table"), ("low", "locks_second_table")],
+            [("safe", "adds_table"), ("low", "adds_foreign_key"), ("low", "locks_second_table")],
         ),
         ("addColumn", {"column": "a", "type": "text"}, [("safe", "adds_nullable_column")]),
         (

@@ -151,7 +151,7 @@ def test_add_column_with_a_default_that_differs_from_row_to_row(version: int) ->
         *NOT_NULL[version]("a"),
     ]
     assert statements[2].backfill == Backfill(
-        "public", "users", (KeyColumn("id", "bigint"),), (("a", "gen_random_uuid()"),), '"a" IS NULL', True
+        "public", "users", (KeyColumn("id", "bigint"),), (("a", "gen_random_uuid()"),), '"a" IS NULL', "a"
     )
     nullable = made("addColumn", version, column="a", type="uuid", default="gen_random_uuid()")
     assert nullable == statements[:3]
@@ -323,7 +323,7 @@ def test_backfill() -> None:
         (KeyColumn("id", "bigint"),),
         (("email", "'%s{}?'"), ("age", "age + 1")),
         "email IS NULL",
-        excludes_finished=False,
+        finished_by=None,
     )
     assert operation("backfill", **given).project(ctx()) == graph()
 

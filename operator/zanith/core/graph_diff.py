@@ -176,8 +176,8 @@ def _collection(
             continue
         stayed[key] = new_key
         other = afters[new_key]
-        # Equal objects are the most by far; renamed ones are never equal.
-        if item != other:
+        # The same and equal objects are the most by far; renamed ones are never equal.
+        if item is not other and item != other:
             inner = _Pair(item, other, foreseen.get(new_key), hindsight.get(key))
             changes += _changes(inner, place, old, (*new_path, *key_of(other)), told)
     kept = set(stayed.values())

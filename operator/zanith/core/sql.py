@@ -208,33 +208,35 @@ def _is_keyword(name: str) -> bool:
     return len(tokens) == 1 and tokens[0].keyword_kind not in (pb.NO_KEYWORD, pb.UNRESERVED_KEYWORD)
 
 
-def excluded_by_assignment(where: str, assignments: dict[str, str], volatile: frozenset[str] = frozenset()) -> bool:
-    """Whether a row changed by `assignments` no longer matches `where`, as far as its text shows.
+def finishing_column(where: str, assignments: dict[str, str], volatile: frozenset[str] = frozenset()) -> str | None:
+    """The column by which a row changed by `assignments` no longer matches `where`, as far as its text shows; or None.
 
-    True where a top-level AND branch is `column IS NULL` of an assigned column (its expression not the constant NULL),
-    or `column IS DISTINCT FROM expression` with the very expression assigned. False where changing a row once more
-    could change it further (`n = n + 1`, the time of day): a second pass must find nothing left to do.
+    That of a top-level AND branch `column IS NULL` of an assigned column (its expression not the constant NULL), or
+    `column IS DISTINCT FROM expression` with the very expression assigned. None where changing a row once more could
+    change it further (`n = n + 1`, the time of day): a second pass must find nothing left to do.
     """
     target = _only_target(where, f"SELECT (\n{where}\n)")
-    return any(_branch_excludes(branch, assignments, volatile | _CLOCK) for branch in _and_branches(target))
+    found = (_branch_column(branch, assignments, volatile | _CLOCK) for branch in _and_branches(target))
+    return next((column for column in found if column is not None), None)
 
 
-def _branch_excludes(branch: Any, assignments: dict[str, str], moving: frozenset[str]) -> bool:
+def _branch_column(branch: Any, assignments: dict[str, str], moving: frozenset[str]) -> str | None:
     kind = branch.WhichOneof("node")
     parsed = {column: parse_expression(text) for column, text in assignments.items()}
     if kind == "null_test" and branch.null_test.nulltesttype == _pb().IS_NULL:
         column = _plain_column(branch.null_test.arg)
         if column not in parsed or parsed[column].constant == "null":
-            return False
+            return None
         # A row stays NULL where its value is; then nothing else in it may change a second time.
-        return not any(e.columns & parsed.keys() - ({c} & {column}) for c, e in parsed.items())
+        again = any(e.columns & parsed.keys() - ({c} & {column}) for c, e in parsed.items())
+        return None if again else column
     if kind == "a_expr" and branch.a_expr.kind == _pb().AEXPR_DISTINCT:
         column = _plain_column(branch.a_expr.lexpr)
         if column not in parsed or parsed[column].columns & parsed.keys() or parsed[column].functions & moving:
-            return False
+            return None
         assigned = _only_target(assignments[column], f"SELECT (\n{assignments[column]}\n)")
-        return _shape(branch.a_expr.rexpr) == _shape(assigned)
-    return False
+        return column if _shape(branch.a_expr.rexpr) == _shape(assigned) else None
+    return None
 
 
 def _shape(node: Any) -> str:

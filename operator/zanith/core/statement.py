@@ -100,8 +100,9 @@ class Backfill:
     assignments: tuple[tuple[str, str], ...]
     """(column, SQL expression) pairs."""
     where: str
-    excludes_finished: bool
-    """Whether a row that was changed no longer matches `where`, so rows inserted later are picked up by another pass."""
+    finished_by: str | None
+    """The column by whose new value a row no longer matches `where`, so that rows inserted later are picked up by
+    another pass; None where there is only one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,8 @@ class Statement:
     artifact: ArtifactDraft | None = None
     cleanup: tuple[str, ...] = ()
     """SQL that takes back what the step did so far, run where this statement fails for good."""
+    elsewhere: Lock = Lock.NONE
+    """The strongest lock it may take on tables that cannot be told before: of code that cannot be seen into."""
     locks_itself: bool = False
     """Whether it takes its locks by itself, however long it works: no LOCK TABLE is issued before it. For statements
     that lock several tables unequally, or relations that cannot be locked beforehand, such as materialised views."""

@@ -77,12 +77,13 @@ class _Walk:
         return sql.SQL("ROW({}) > ROW({})").format(self.keys, self.bounds(first))
 
     def unfinished(self) -> sql.Composed:
-        """Rows that match `where` and would change: those whose new value is the old one are as finished as can be."""
-        changes = sql.SQL(" OR ").join(
-            sql.SQL("{} IS DISTINCT FROM {}").format(ident(column), parse_expression(value).composed)
-            for column, value in self.backfill.assignments
+        """Rows that match `where` and whose value would change: where it is the old one (`lower(NULL)`), all is done."""
+        column = self.backfill.finished_by
+        assert column is not None
+        value = dict(self.backfill.assignments)[column]
+        return sql.SQL("{} AND {} IS DISTINCT FROM {}").format(
+            parse_expression(self.backfill.where).composed, ident(column), parse_expression(value).composed
         )
-        return sql.SQL("{} AND ({})").format(parse_expression(self.backfill.where).composed, changes)
 
     def condition(self) -> sql.Composed:
         """The first pass changes every row that matches; further ones only what still has to change."""
@@ -206,7 +207,7 @@ def _batch_statement(walk: _Walk) -> sql.Composed:
 
 def _another_pass(walk: _Walk) -> bool:
     """Whether rows inserted meanwhile want another pass. Raises StepFailed where they do not come to an end."""
-    if not walk.backfill.excludes_finished:
+    if walk.backfill.finished_by is None:
         return False
     count = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(table_ident(walk.table), walk.unfinished())
     row = _execute(walk, count, [])

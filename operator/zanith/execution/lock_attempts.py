@@ -2,7 +2,8 @@
 
 Attempts wait 100, 200, 400 ms with jitter, up to `execution.lockTimeout`, which is a ceiling and never exceeded. No
 attempt is made while a transaction older than a second holds a lock in the way: it would only queue, and everyone else
-behind it. Where only autovacuum is in the way the whole ceiling is used, for it yields after deadlock_timeout.
+behind it. Where only autovacuum is in the way the whole ceiling is used, for it yields after deadlock_timeout. A
+statement that locks several tables waits less than deadlock_timeout for each, so that no application is the victim.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ FIRST_WAIT_S = 0.1
 OLD_TRANSACTION_S = 1.0
 FULL_WAIT_EVERY = 10
 STATEMENT_GRACE_S = 1.0
+DEADLOCK_SHARE = 0.5
+"""How much of deadlock_timeout a statement that locks several tables may wait for one of them."""
 RETRIED = (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled, errors.SerializationFailure)
 
 
@@ -56,14 +59,14 @@ def with_lock_attempts(
 def _wait_s(
     session: Session, tables: tuple[TableKey, ...], lock: Lock, tries: int, waiting: Callable[[str], Any]
 ) -> float:
-    ceiling_s = session.lock_timeout_s
     if not lock.blocks_writes:
-        return ceiling_s
+        return session.lock_timeout_s
+    ceiling_s = _ceiling_s(session, tables)
     pause_s = 0.1
     while True:
         found = blockers_of(session.conn, tables, lock)
         if found and all(b.autovacuum for b in found):
-            return ceiling_s
+            return session.lock_timeout_s
         old = [b for b in found if b.transaction_age_s > OLD_TRANSACTION_S and not b.autovacuum]
         if not old:
             break
@@ -77,6 +80,17 @@ def _wait_s(
     if tries % FULL_WAIT_EVERY == 0:
         return ceiling_s
     return float(min(ceiling_s, FIRST_WAIT_S * 2 ** min(tries - 1, 6) * random.uniform(0.75, 1.25)))
+
+
+def _ceiling_s(session: Session, tables: tuple[TableKey, ...]) -> float:
+    """The longest wait for one lock. Who holds one table and waits for another may be waiting for an application that
+    waits for the first: we give up before PostgreSQL looks for a deadlock, whose victim could be the application."""
+    if len(tables) < 2:
+        return session.lock_timeout_s
+    asked = "SELECT extract(epoch FROM current_setting('deadlock_timeout')::interval)::float8"
+    row = session.conn.execute(asked).fetchone()
+    assert row is not None  # a SELECT without FROM has one row
+    return min(session.lock_timeout_s, DEADLOCK_SHARE * float(row[0]))
 
 
 def _limit(session: Session, wait_s: float) -> None:

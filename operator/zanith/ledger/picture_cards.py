@@ -129,9 +129,13 @@ def _table_card(path: Path, group: Sequence[Change], before: Table | None, after
 def _part_row(look: Look, part: Any) -> Row:
     """An index, constraint, trigger or policy."""
     words = describe(part)
-    kind = part.kind.replace("_", " ") if isinstance(part, Constraint) else kind_words(type(part))
-    short = words.partition(" USING ")[2] if isinstance(part, Index) else words
-    return Row(look, f"{kind} {name_text(*key_of(part))}", short or words, words)
+    if isinstance(part, Constraint):
+        kind = part.kind.replace("_", " ")
+        short = words.removeprefix(f"{kind.upper()} ")
+    else:
+        kind = kind_words(type(part))
+        short = words.partition(" USING ")[2] or words if isinstance(part, Index) else words
+    return Row(look, f"{kind} {name_text(*key_of(part))}", short, words)
 
 
 def _column_rows(before: Table | None, after: Table | None, changes: Mapping[str, Change], look: Look) -> Iterator[Row]:

@@ -27,6 +27,7 @@ _UNIQUE_IN_SCHEMA = frozenset({"primary_key", "unique", "exclude"})
 
 def compare_shapes(before: SchemaGraph, after: SchemaGraph) -> tuple[Change, ...]:
     """Every change that makes `after` of `before`; none where they are equal."""
+    after = _sharing(before, after)
     if before == after:
         return ()
     old, new = _differing(before, after), _differing(after, before)
@@ -43,12 +44,17 @@ def compare_shapes(before: SchemaGraph, after: SchemaGraph) -> tuple[Change, ...
     return diff_graphs(before, after, renames)
 
 
+def _sharing(before: SchemaGraph, after: SchemaGraph) -> SchemaGraph:
+    """`after`, with the very tables of `before` where they are equal: by far the most are, and are compared only here."""
+    return replace(after, tables=tuple(old if (old := before.table(t.key)) == t else t for t in after.tables))
+
+
 def _differing(graph: SchemaGraph, other: SchemaGraph) -> SchemaGraph:
     """The part of the graph that the other one has not in the same way: what renames could explain."""
     same = set(other.views)
     return replace(
         graph,
-        tables=tuple(t for t in graph.tables if other.table(t.key) != t),
+        tables=tuple(t for t in graph.tables if other.table(t.key) is not t),
         views=tuple(v for v in graph.views if v not in same),
     )
 

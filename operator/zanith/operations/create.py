@@ -109,6 +109,10 @@ class CreateTable(Operation):
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(RiskLevel.SAFE, ReasonCode.ADDS_TABLE, f"{self._key(ctx)} is new; nobody reads it yet")
+        if self.foreign_keys:
+            yield Finding(
+                RiskLevel.LOW, ReasonCode.ADDS_FOREIGN_KEY, f"{self._key(ctx)} is new, so no row can break its keys"
+            )
         for parent in self._parents(ctx):
             yield Finding(
                 RiskLevel.LOW,
@@ -337,7 +341,7 @@ class AddColumn(Operation):
             parts.brief(key, sql.SQL("ADD COLUMN {}").format(plain)),
             parts.brief(key, set_default, with_previous=True),
             *self._comment(key),
-            parts.walk(ctx.table(key), {self.column: str(self.default)}, where, excludes_finished=True),
+            parts.walk(ctx.table(key), {self.column: str(self.default)}, where, finished_by=self.column),
             *(() if self.nullable else parts.set_not_null(ctx.facts, key, self.column)),
         )
 

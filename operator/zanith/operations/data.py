@@ -10,7 +10,7 @@ from pydantic import Field
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.sql import excluded_by_assignment, parse_expression
+from zanith.core.sql import finishing_column, parse_expression
 from zanith.core.statement import Statement
 from zanith.operations import parts, surroundings
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlExpression
@@ -58,8 +58,8 @@ class Backfill(Operation):
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         table = ctx.table(self._key(ctx))
-        excludes = excluded_by_assignment(self.where, dict(self.set_), ctx.facts.volatile_functions)
-        return (parts.walk(table, dict(self.set_), self.where, excludes_finished=excludes),)
+        finished_by = finishing_column(self.where, dict(self.set_), ctx.facts.volatile_functions)
+        return (parts.walk(table, dict(self.set_), self.where, finished_by=finished_by),)
 
     def undo(self, ctx: StepContext) -> Undo:
         """Nothing, where this migration added the columns: they go with the undo of the step that added them."""

@@ -140,7 +140,7 @@ def usable_key(table: Table) -> tuple[KeyColumn, ...]:
     return ()
 
 
-def walk(table: Table, assignments: dict[str, str], where: str, *, excludes_finished: bool) -> Statement:
+def walk(table: Table, assignments: dict[str, str], where: str, *, finished_by: str | None) -> Statement:
     """A backfill as a statement; its SQL is what one big UPDATE would be, for people, the audit and the plan hash."""
     parts = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(ident(column), parse_expression(value).composed)
@@ -158,7 +158,7 @@ def walk(table: Table, assignments: dict[str, str], where: str, *, excludes_fini
             key=usable_key(table),
             assignments=tuple(assignments.items()),
             where=where,
-            excludes_finished=excludes_finished,
+            finished_by=finished_by,
         ),
     )
 

@@ -244,6 +244,7 @@ def _executed(judged: tuple[Judged, ...], *, done_when: str | None = None) -> tu
                 with_previous=j.number > 1,
                 work=verdict.work,
                 done_when=asked,
+                elsewhere=verdict.elsewhere,
                 locks_itself=True,
                 renames=moves if moves is not None and moves[0] in verdict.locks else None,
             )

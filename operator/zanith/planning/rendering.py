@@ -65,7 +65,8 @@ def _details(step: PlannedStep) -> Iterator[str]:
 
 
 def _lock(statement: Statement) -> str:
-    return _one_line(f"lock: {statement.lock.value} on {', '.join(str(table) for table in statement.on)}")
+    unknown = ["tables that cannot be told before"] if statement.elsewhere.strength else []
+    return _one_line(f"lock: {statement.lock.value} on {', '.join([*map(str, statement.on), *unknown])}")
 
 
 def plan_sql(pending: Sequence[PendingMigration]) -> str:

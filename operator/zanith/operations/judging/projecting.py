@@ -14,11 +14,12 @@ from pydantic import ValidationError
 
 from zanith.core.errors import SpecError
 from zanith.core.graph import Column, Constraint, ConstraintKind, EnumType, SchemaGraph, Table
-from zanith.core.identifiers import TableKey, fit
-from zanith.core.sql import SqlProblem, parse_expression, parse_type
+from zanith.core.identifiers import TableKey
+from zanith.core.sql import SqlProblem, parse_expression, parse_type, printed
 from zanith.core.sql_statements import ParsedStatement, Tree, expression_text, index_element_text, type_text
 from zanith.operations import parts
 from zanith.operations.index import AddIndex
+from zanith.operations.judging.default_names import default_name
 from zanith.operations.judging.typed_tables import create_table_of
 from zanith.operations.judging.verdict import Scope, names
 from zanith.operations.step_context import StepContext
@@ -126,9 +127,19 @@ def _create_table(tree: Tree, scope: Scope) -> SchemaGraph:
         return scope.graph
     typed = create_table_of(tree, scope)
     if typed is not None:
-        return typed.project(StepContext(scope.facts, "", 1))
+        graph = typed.project(StepContext(scope.facts, "", 1))
+        return graph.with_changed(key, _with_default_primary_key)
     columns = tuple(_new_column(n["column_def"], scope) for n in tree.get("table_elts", ()) if "column_def" in n)
     return scope.graph.with_table(Table(key.schema, key.name, columns))
+
+
+def _with_default_primary_key(table: Table) -> Table:
+    primary = table.primary_key
+    return (
+        table
+        if primary is None
+        else _with_renamed_constraint(table, primary.name, default_name(table.name, [], "pkey"))
+    )
 
 
 def _new_column(definition: Tree, scope: Scope) -> Column:
@@ -186,15 +197,39 @@ def _added_constraint(table: Table, action: Tree, scope: Scope, columns: list[st
     if kind == "check":
         used = parse_expression(expression_text(constraint["raw_expr"])).columns
         keys = [c.name for c in table.columns if c.name in used]
+    index = next((i for i in table.indexes if i.name == constraint.get("indexname")), None)
+    if index is not None:
+        keys, table = list(index.columns), table.without_index(index.name)
+    named = [] if kind == "primary_key" else keys[:1] if kind == "check" else keys
     found = Constraint(
-        name=constraint.get("conname") or fit("_".join([table.name, *(keys[:1]), _SUFFIXES[kind]])),
+        name=constraint.get("conname") or default_name(table.name, named, _SUFFIXES[kind]),
         kind=kind,
-        definition=expression_text(constraint["raw_expr"]) if kind == "check" else "",
+        definition=_definition(kind, constraint, keys, scope),
         columns=tuple(keys),
         validated=not constraint.get("skip_validation", False),
         references=scope.key(constraint["pktable"]) if kind == "foreign_key" else None,
     )
+    if kind == "primary_key":
+        for column in keys:
+            table = parts.with_not_null(table, column, True)
     return table.with_constraint(found)
+
+
+def _definition(kind: ConstraintKind, constraint: Tree, keys: list[str], scope: Scope) -> str:
+    """As `pg_get_constraintdef` prints it, but for options that none of the typed kinds reads."""
+    columns = ", ".join(printed(c) for c in keys)
+    if kind == "check":
+        text = f"CHECK (({expression_text(constraint['raw_expr'])}))"
+    elif kind == "foreign_key":
+        parent = scope.key(constraint["pktable"])
+        found = scope.table(parent)
+        primary = found.primary_key.columns if found is not None and found.primary_key is not None else ()
+        referenced = ", ".join(printed(c) for c in names(constraint.get("pk_attrs")) or primary)
+        where = f"({referenced})" if referenced else ""
+        text = f"FOREIGN KEY ({columns}) REFERENCES {printed(parent.schema)}.{printed(parent.name)}{where}"
+    else:
+        text = f"{'PRIMARY KEY' if kind == 'primary_key' else 'UNIQUE'} ({columns})"
+    return f"{text} NOT VALID" if constraint.get("skip_validation") else text
 
 
 _KINDS: dict[str, ConstraintKind] = {
@@ -208,7 +243,13 @@ _SUFFIXES: dict[ConstraintKind, str] = {"check": "check", "unique": "key", "prim
 
 def _validated(table: Table, action: Tree, scope: Scope) -> Table:
     found = next((c for c in table.constraints if c.name == action["name"]), None)
-    return table if found is None else table.with_constraint(replace(found, validated=True))
+    return (
+        table
+        if found is None
+        else table.with_constraint(
+            replace(found, validated=True, definition=found.definition.removesuffix(" NOT VALID"))
+        )
+    )
 
 
 def _changed_column(change: Callable[[Column, Tree], Column]) -> Callable[[Table, Tree, Scope], Table]:
@@ -261,7 +302,7 @@ def _create_index(tree: Tree, scope: Scope) -> SchemaGraph:
             "schema": key.schema,
             "columns": elements,
             "unique": bool(tree.get("unique")),
-            "name": tree.get("idxname"),
+            "name": tree.get("idxname") or default_name(key.name, [_word(e) for e in tree["index_params"]], "idx"),
             "method": tree.get("access_method", "btree"),
             "where": expression_text(tree["where_clause"]) if "where_clause" in tree else None,
             "include": [e["index_elem"]["name"] for e in tree.get("index_including_params", ())],
@@ -269,6 +310,11 @@ def _create_index(tree: Tree, scope: Scope) -> SchemaGraph:
         }
     )
     return typed.project(StepContext(scope.facts, "", 1))
+
+
+def _word(element: Tree) -> str:
+    """What an element of an index adds to its default name."""
+    return str(element["index_elem"].get("name", "expr"))
 
 
 def _drop(tree: Tree, scope: Scope) -> SchemaGraph:

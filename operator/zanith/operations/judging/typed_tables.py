@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from zanith.core.sql_statements import Tree, expression_text, type_text
 from zanith.operations.create import CreateTable
+from zanith.operations.judging.default_names import default_name
 from zanith.operations.judging.verdict import Scope, names
 
 
@@ -22,7 +23,7 @@ def create_table_of(tree: Tree, scope: Scope) -> CreateTable | None:
         "uniques": [],
     }
     for node in tree.get("table_elts", ()):
-        if not _takes(node, arguments, scope):
+        if not _takes(node, arguments, scope, key.name):
             return None
     try:
         return CreateTable.model_validate({"table": key.name, "schema": key.schema, **arguments})
@@ -30,17 +31,14 @@ def create_table_of(tree: Tree, scope: Scope) -> CreateTable | None:
         return None
 
 
-def _takes(node: Tree, arguments: dict[str, list[object]], scope: Scope) -> bool:
+_PLAIN_COLUMN = {"colname", "type_name", "is_local", "constraints", "location"}
+
+
+def _takes(node: Tree, arguments: dict[str, list[object]], scope: Scope, name: str) -> bool:
     """Whether createTable can say it; then it is added to its arguments."""
     if "constraint" in node:
-        return _takes_constraint(node["constraint"], arguments, scope, names(node["constraint"].get("keys")))
-    if "column_def" not in node or set(node["column_def"]) - {
-        "colname",
-        "type_name",
-        "is_local",
-        "constraints",
-        "location",
-    }:
+        return _takes_constraint(node["constraint"], arguments, scope, name, names(node["constraint"].get("keys")))
+    if "column_def" not in node or set(node["column_def"]) - _PLAIN_COLUMN:
         return False
     definition = node["column_def"]
     column: dict[str, object] = {"name": definition["colname"], "type": type_text(definition["type_name"])}
@@ -53,28 +51,34 @@ def _takes(node: Tree, arguments: dict[str, list[object]], scope: Scope) -> bool
             column["default"] = expression_text(constraint["raw_expr"])
         elif kind == "CONSTR_IDENTITY" and "options" not in constraint:
             column["identity"] = "Always" if constraint.get("generated_when") == "a" else "ByDefault"
-        elif kind != "CONSTR_NULL" and not _takes_constraint(constraint, arguments, scope, [definition["colname"]]):
+        elif kind != "CONSTR_NULL" and not _takes_constraint(
+            constraint, arguments, scope, name, [definition["colname"]]
+        ):
             return False
     arguments["columns"].append(column)
     return True
 
 
-def _takes_constraint(constraint: Tree, arguments: dict[str, list[object]], scope: Scope, columns: list[str]) -> bool:
+def _takes_constraint(
+    constraint: Tree, arguments: dict[str, list[object]], scope: Scope, table_name: str, columns: list[str]
+) -> bool:
     kind, name = constraint["contype"], constraint.get("conname")
     if kind == "CONSTR_PRIMARY" and name is None:
         arguments["primaryKey"] = list(columns)
     elif kind == "CONSTR_UNIQUE" and set(constraint) <= {"contype", "conname", "keys", "location"}:
-        arguments["uniques"].append({"name": name, "columns": columns})
+        given = name or default_name(table_name, columns, "key")
+        arguments["uniques"].append({"name": given, "columns": columns})
     elif kind == "CONSTR_CHECK" and name is not None:
         arguments["checks"].append({"name": name, "expression": expression_text(constraint["raw_expr"])})
     elif kind == "CONSTR_FOREIGN" and constraint.get("fk_matchtype", "s") == "s" and "deferrable" not in constraint:
+        keys = names(constraint.get("fk_attrs")) or columns
         parent = scope.key(constraint["pktable"])
         table = scope.table(parent)
         primary = table.primary_key.columns if table is not None and table.primary_key is not None else ()
         arguments["foreignKeys"].append(
             {
-                "name": name,
-                "columns": names(constraint.get("fk_attrs")) or columns,
+                "name": name or default_name(table_name, keys, "fkey"),
+                "columns": keys,
                 "referencesSchema": parent.schema,
                 "referencesTable": parent.name,
                 "referencesColumns": names(constraint.get("pk_attrs")) or list(primary),
