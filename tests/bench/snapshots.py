@@ -7,6 +7,7 @@ best beside it: other work on the machine shows in the median. Nothing is writte
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -42,6 +43,8 @@ class Figure:
     name: str
     median: float
     best: float
+    cpu: float | None
+    """CPU of our process, in the same unit; what the server and the rest of the machine did is not in it."""
     unit: str
     goal: float | None
 
@@ -59,20 +62,23 @@ class Results:
     relations: int
     changes: int
     server: str
+    load: float
+    """The load average of the machine: what else it had to do."""
 
     def markdown(self) -> str:
         """The section of RESULTS.md, without its heading."""
         lines = [
             f"{self.models:,} models, {self.relations:,} relations, {self.changes} changes, {self.server}; "
-            f"median and best of {RUNS} runs.",
+            f"median and best of {RUNS} runs, on {os.cpu_count()} CPUs at a load of {self.load:.1f}.",
             "",
-            "| | median | best | goal | |",
-            "| --- | ---: | ---: | ---: | --- |",
+            "| | median | best | own CPU | goal | |",
+            "| --- | ---: | ---: | ---: | ---: | --- |",
         ]
         for f in self.figures:
             goal = "" if f.goal is None else f"< {f.goal:g} {f.unit}"
             met = "" if f.goal is None else "met" if f.met else "missed"
-            lines.append(f"| {f.name} | {f.median:.2f} {f.unit} | {f.best:.2f} {f.unit} | {goal} | {met} |")
+            cpu = "" if f.cpu is None else f"{f.cpu:.0f} {f.unit}"
+            lines.append(f"| {f.name} | {f.median:.2f} {f.unit} | {f.best:.2f} {f.unit} | {cpu} | {goal} | {met} |")
         return "\n".join(lines) + "\n"
 
 
@@ -129,10 +135,10 @@ def change_schema(conn: Connection[Any]) -> None:
 def _measured(conn: Connection[Any]) -> Results:
     ledger = Ledger(conn, "public")
     ledger.create_tables()
-    captured, capture_s = _timed(lambda: read_facts(conn, "public").graph)
+    captured, capture = _timed(lambda: read_facts(conn, "public").graph)
     assert (captured.models, captured.relations) == (MODELS, RELATIONS)
-    _, store_s = _timed(lambda: ledger.write_applied("large", captured))
-    loaded, load_s = _timed(lambda: read_snapshot(conn, "public", "large").graph)
+    _, store = _timed(lambda: ledger.write_applied("large", captured))
+    loaded, load = _timed(lambda: read_snapshot(conn, "public", "large").graph)
     assert compare_shapes(captured, loaded) == (), "unchanged, and a difference was found"
     size = len(json.dumps(graph_to_json(captured), separators=(",", ":")).encode())
     row = conn.execute(
@@ -141,37 +147,42 @@ def _measured(conn: Connection[Any]) -> Results:
     assert row is not None
     change_schema(conn)
     live = read_live(conn, "public")
-    changes, diff_s = _timed(lambda: compare_shapes(loaded, live.graph))
+    changes, diff = _timed(lambda: compare_shapes(loaded, live.graph))
     assert len(changes) == 50, f"50 changes were made, {len(changes)} found"
-    _, equal_s = _timed(lambda: compare_shapes(loaded, captured))
+    _, equal = _timed(lambda: compare_shapes(loaded, captured))
     before = read_snapshot(conn, "public", "large")
-    _, picture_s = _timed(lambda: diff_picture(before, live, changes))
+    _, picture = _timed(lambda: diff_picture(before, live, changes))
     figures = (
-        _figure("capture", capture_s, 1000, "ms", 1000),
-        _figure("store", store_s, 1000, "ms", None),
-        _figure("load", load_s, 1000, "ms", None),
-        _figure("diff, 50 changes", diff_s, 1000, "ms", 100),
-        _figure("diff, none", equal_s, 1000, "ms", None),
-        _figure("picture of the 50", picture_s, 1000, "ms", None),
-        _figure("size as JSON", [size], 1 / 1_000_000, "MB", 2),
-        _figure("size in the table, compressed", [row[0]], 1 / 1_000_000, "MB", None),
+        _duration("capture", capture, 1000),
+        _duration("store", store),
+        _duration("load", load),
+        _duration("diff, 50 changes", diff, 100),
+        _duration("diff, none", equal),
+        _duration("picture of the 50", picture),
+        _size("size as JSON", size, 2),
+        _size("size in the table, compressed", row[0]),
     )
     version = str(conn.info.server_version // 10000)
-    return Results(figures, loaded.models, loaded.relations, len(changes), f"PostgreSQL {version}")
+    return Results(figures, loaded.models, loaded.relations, len(changes), f"PostgreSQL {version}", os.getloadavg()[0])
 
 
-def _figure(name: str, measured: list[float], factor: float, unit: str, goal: float | None) -> Figure:
-    return Figure(name, statistics.median(measured) * factor, min(measured) * factor, unit, goal)
+def _duration(name: str, took: list[tuple[float, float]], goal: float | None = None) -> Figure:
+    wall, cpu = zip(*took, strict=True)
+    return Figure(name, statistics.median(wall), min(wall), statistics.median(cpu), "ms", goal)
 
 
-def _timed(act: Callable[[], _T]) -> tuple[_T, list[float]]:
-    """The last result, and how long each run took, in seconds; a first one is not counted."""
+def _size(name: str, size: int, goal: float | None = None) -> Figure:
+    return Figure(name, size / 1_000_000, size / 1_000_000, None, "MB", goal)
+
+
+def _timed(act: Callable[[], _T]) -> tuple[_T, list[tuple[float, float]]]:
+    """The last result, and how long each run took, in ms, and of that on a CPU of ours; a first one is not counted."""
     act()
     took = []
     for _ in range(RUNS):
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         found = act()
-        took.append(time.perf_counter() - began)
+        took.append(((time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000))
     return found, took
 
 

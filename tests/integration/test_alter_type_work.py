@@ -158,7 +158,10 @@ def test_declared_work_is_never_weaker_than_measured(pg: Database) -> None:
             measured = _measure(conn, name, operation.statements(ctx)[0].sql)
             projected = operation.project(ctx).table(ctx.key(None, name))
             assert projected is not None
-            assert [c.type for c in projected.columns if c.name == "c"] in ([measured.type], [f"public.{measured.type}"])
+            assert [c.type for c in projected.columns if c.name == "c"] in (
+                [measured.type],
+                [f"public.{measured.type}"],
+            )
             if ORDER.index(declared) < ORDER.index(measured.work):
                 weaker.append((pair, dress, declared, measured.work))
             if pair.catalog and declared is not measured.work:

@@ -179,7 +179,8 @@ def test_an_undo_that_dies_anywhere_is_resumed_to_the_same_end(pg: Database, at:
     try:
         _undo(driver, die)
     except RuntimeError:
-        _undo(driver, Recorder())
+        if driver.record().attempts[-1].status != "reverted":  # who reverts asks the ledger what is left to do
+            _undo(driver, Recorder())
     else:
         assert at > 3, "an undo has more events than this"
     assert {t.name: sorted(t.columns, key=lambda c: c.name) for t in driver.graph().tables} == {

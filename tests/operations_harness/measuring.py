@@ -7,12 +7,13 @@ Writes the measured columns of the classifier's corpus anew:
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -20,12 +21,17 @@ import yaml
 
 from servers import SERVER_VERSIONS, Database, PostgresServer, create_database, drop_database
 from servers.waiting import wait_until
+from zanith.core.graph_json import graph_to_json
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import raw
 from zanith.core.statement import Lock, Work
+from zanith.postgres.catalog import read_facts
+from zanith.postgres.connecting import ConnectionSettings, connect
 
 CORPUS = Path(__file__).resolve().parents[1] / "integration" / "classifier_corpus.yaml"
 SETUP = CORPUS.with_suffix(".sql")
+GRAPH = CORPUS.with_suffix(".graph.json")
+"""The same database as a graph, for the unit tests."""
 ROLES = ("corpus_reader",)
 
 _LOCKS = """
@@ -145,6 +151,9 @@ def main() -> int:
             for entry in entries:
                 if entry.get("from", version) <= version:
                     _note(entry, measure(database, entry["sql"]), first=version == SERVER_VERSIONS[0])
+            with connect(ConnectionSettings.from_dsn(database.dsn, "public"), application_name="test") as conn:
+                graph = graph_to_json(read_facts(conn, "public").graph)
+    GRAPH.write_text(json.dumps(graph, indent=1, sort_keys=True) + "\n")
     text = yaml.safe_dump(entries, sort_keys=False, width=130, allow_unicode=True)
     CORPUS.write_text(f"{_HEAD}{text}")
     return 0

@@ -24,9 +24,9 @@ from zanith.core.graph import (
     View,
 )
 from zanith.core.graph_diff import diff_graphs, mirrored
-from zanith.core.graph_fields import identity, kind_words
+from zanith.core.graph_fields import identity, kind_words, members
 from zanith.core.graph_json import graph_from_json, graph_to_json
-from zanith.core.graph_words import change_details, diff_lines, shape_lines, visible, visible_json
+from zanith.core.graph_words import change_details, diff_lines, shape_lines, value_text, visible, visible_json
 from zanith.core.identifiers import TableKey
 from zanith.ledger.snapshot_diff import compare_shapes
 
@@ -218,3 +218,11 @@ def test_details_of_a_rename_with_a_change() -> None:
     (change,) = diff_graphs(graph(users()), graph(users(comment="people")))
     renamed = replace(change, after=replace(change.after, name="people"), new_path=("public", "people"))
     assert change_details(renamed) == ": renamed to people; comment: (none) → 'people'"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "(none)"), ((), "(none)"), (True, "yes"), (False, "no"), (7, "7"), ((TableKey("s", "T"), "c"), 's."T", c')],
+)
+def test_values_in_words(value: Any, shown: str) -> None:
+    assert value_text(members(Column)[1], value) == shown

@@ -13,9 +13,10 @@ from hypothesis import given
 
 from random_graphs import GRAPHS
 from unit.builders import EMAIL, ID, USERS, foreign_key, graph, primary_key, unhurried, users
-from zanith.core.graph import Column, EnumType, Index, SchemaGraph, Table
+from zanith.core.graph import Column, EnumType, Index, Policy, SchemaGraph, Table
 from zanith.core.graph_diff import Change
 from zanith.core.graph_words import diff_lines
+from zanith.core.identifiers import TableKey
 from zanith.ledger.diff_json import diff_json
 from zanith.ledger.diff_picture import MOST_EDGES, diff_picture
 from zanith.ledger.picture_cards import cards_of
@@ -169,6 +170,36 @@ def test_lines_between_cards_of_one_column_and_of_two() -> None:
     )
     page, _ = picture(graph(), graph(users(comment="x"), *tables))
     assert len(re.findall(r'<path class="edge added"', page)) == 5
+
+
+def test_foreign_keys_that_came_and_that_stayed() -> None:
+    to_users = foreign_key("fk", "id", USERS)
+    later = replace(foreign_key("late", "id", TableKey("public", "towns")), columns=())
+    orders = Table("public", "orders", columns=(ID,), constraints=(to_users,))
+    index = Index("i", "CREATE INDEX i ON public.orders USING btree (id)", ("id",))
+    before = graph(users(), orders, Table("public", "towns"))
+    after = graph(
+        users(comment="x"), replace(orders, constraints=(to_users, later), indexes=(index,)), Table("public", "towns")
+    )
+    changes = compare_shapes(before, after)
+    cards, edges = cards_of(before, after, changes)
+    assert [(e.end[1], e.look, e.column) for e in edges] == [("towns", "added", ""), ("users", "same", "id")]
+    assert [(c.title, c.stub) for c in cards] == [
+        ("public.orders", False),
+        ("public.towns", True),
+        ("public.users", False),
+    ]
+    assert [(r.left, r.right) for r in cards[0].rows] == [
+        ("id", "bigint"),
+        ("foreign key late", "(id) REFERENCES public.towns(id)"),
+        ("index i", "btree (id)"),
+    ]
+    assert len(Page(diff_picture(Snapshot(before, AT), Snapshot(after, AT), changes)).items) == 3
+
+
+def test_kinds_are_counted_in_plain_words() -> None:
+    new = users(policies=(Policy("p", "ALL", True, ()), Policy("q", "ALL", True, ())))
+    assert "added: 2 policies" in picture(graph(), graph(new))[0]
 
 
 def test_json_says_all_of_it() -> None:

@@ -17,7 +17,14 @@ from zanith.core.graph_json import graph_to_json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCHEMA = graph_schema.json_schema()
-TYPES = {"string": str, "boolean": bool, "integer": int, "null": type(None), "array": list, "object": dict}
+TYPES: dict[str, Any] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "null": type(None),
+    "array": list,
+    "object": dict,
+}
 
 
 def problems(schema: Any, value: Any, at: str = "$") -> list[str]:

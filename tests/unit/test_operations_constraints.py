@@ -344,6 +344,17 @@ def test_an_invalid_index_does_not_come_back() -> None:
     assert asked.undo(here) == Undo(refused="index public.code was INVALID; there is nothing to build again")
 
 
+def test_an_index_too_deep_for_the_parser_is_dropped_but_not_built_again() -> None:
+    deep = "(" * 60 + "age" + " + 1)" * 60
+    index = replace(UNIQUE_CODE, definition=f"CREATE UNIQUE INDEX code ON public.users USING btree ({deep})")
+    asked, here = drop_index(index)
+    assert list(asked.problems(here)) == []
+    assert asked.undo(here).refused == "the definition of index public.code is too deep to be made CONCURRENTLY"
+    table = users(constraints=(), indexes=(index,))
+    assert not has_index_for(table, ["age"])
+    assert not unique_over(table, ["age"])
+
+
 def test_an_index_that_is_needed_stays() -> None:
     asked, here = drop_index(CODE, table=users(partition_key="RANGE (id)"))
     assert "which is partitioned" in next(iter(asked.problems(here)))

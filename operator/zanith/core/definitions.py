@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zanith.core.identifiers import TableKey
-from zanith.core.sql import definition_tree, expression_text
+from zanith.core.sql import SqlProblem, definition_tree, expression_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,14 @@ def index_definition(definition: str) -> IndexDefinition:
         unique=index.unique,
         nulls_not_distinct=index.nulls_not_distinct,
     )
+
+
+def read_index(definition: str) -> IndexDefinition | None:
+    """The same, of an index that somebody else made: None where its expressions are too deep for the parser."""
+    try:
+        return index_definition(definition)
+    except SqlProblem:
+        return None
 
 
 def unique_definition(definition: str) -> UniqueDefinition:

@@ -79,9 +79,7 @@ def _value(annotation: Any, definitions: dict[str, Schema]) -> Schema:
     if annotation is TableKey:
         return {"$ref": "#/$defs/TableKey"}
     if is_dataclass(annotation) and isinstance(annotation, type):
-        if annotation.__name__ not in definitions:
-            definitions[annotation.__name__] = {}
-            definitions[annotation.__name__] = _object(annotation, definitions)
+        definitions[annotation.__name__] = _object(annotation, definitions)
         return {"$ref": f"#/$defs/{annotation.__name__}"}
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:

@@ -32,8 +32,8 @@ class Mention:
     token: int
     alias: str = ""
     """What else a table is called in the statement."""
-    names_result: bool = False
-    """Whether a subquery's result is called like the column: the query does not say `AS`."""
+    result: str | None = None
+    """Where the column is a subquery's result: what comes after `AS`; empty where it is called like the column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ def scan_statement(statement: str) -> Scanned:
     tree, text = definition_tree(statement), statement.encode()
     places = token_places(statement)
     number = {start: n for n, (start, _) in enumerate(places)}
-    results = {t.location for t in tree_nodes(tree, "ResTarget") if not t.name}
+    results = {t.location: t.name for t in tree_nodes(tree, "ResTarget")}
     return Scanned(
         tokens=tuple(Token(start, end, text[start:end].decode()) for start, end in places),
         columns=tuple(
             Mention(
                 tuple(f.string.sval or "*" for f in c.fields),
                 number[c.location],
-                names_result=c.location in results,
+                result=results.get(c.location),
             )
             for c in tree_nodes(tree, "ColumnRef")
         ),

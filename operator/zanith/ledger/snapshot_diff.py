@@ -146,12 +146,26 @@ def _with_renames(graph: SchemaGraph, tables: Mapping[Path, Path], columns: Mapp
     """As the renames alone would leave it; nothing is foreseen where a definition is none."""
     try:
         for old, new in columns.items():
-            graph = column_renamed(graph, TableKey(*old[:2]), old[2], new[2])
+            key = TableKey(*old[:2])
+            concerned = replace(graph, tables=tuple(_concerned(graph, key)))
+            changed = column_renamed(concerned, key, old[2], new[2])
+            tables_by_key = {t.key: t for t in changed.tables}
+            there = tuple(tables_by_key.get(t.key, t) for t in graph.tables)
+            graph = replace(graph, tables=there, views=changed.views)
         for old, new in tables.items():
             graph = table_renamed(graph, TableKey(*old), new[1])
     except SqlProblem:
         return SchemaGraph()
     return graph
+
+
+def _concerned(graph: SchemaGraph, key: TableKey) -> Iterator[Table]:
+    """Tables that may name a column of this one: looking through all others for each rename takes too long."""
+    targets = {key, *graph.partitions(key)}
+    for table in graph.tables:
+        names = table.triggers or table.policies or any(c.references in targets for c in table.constraints)
+        if names or table.key in targets:
+            yield table
 
 
 def _one_to_one(pairs: list[tuple[Path, Path]]) -> dict[Path, Path]:

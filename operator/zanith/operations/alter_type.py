@@ -15,7 +15,7 @@ from zanith.core.identifiers import TableKey, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, parse_type, printed, raw, render, same_expression
 from zanith.core.statement import Lock, Probe, ProbeKind, Statement, Work
-from zanith.operations import parts, type_dependents
+from zanith.operations import parts, surroundings, type_dependents
 from zanith.operations.advice import as_yaml
 from zanith.operations.casting import (
     Change,
@@ -70,7 +70,7 @@ class AlterColumnType(Operation):
             return
         yield from self._column_problems(ctx, table, column)
         yield from type_dependents.blockers(ctx, key, self.column)
-        yield from type_dependents.broken_foreign_keys(ctx, key, self.column, read_type(self._new_type(ctx)))
+        yield from type_dependents.broken_foreign_keys(ctx, key, self.column, self._new_type(ctx))
 
     def _column_problems(self, ctx: StepContext, table: Table, column: Column) -> Iterator[str]:
         what, new = self.target(ctx), self._new_type(ctx)
@@ -175,19 +175,11 @@ class AlterColumnType(Operation):
             yield Finding(
                 RiskLevel.MEDIUM, ReasonCode.CHANGES_COLUMN_TYPE, f"{what} loses its collation {column.collation}"
             )
-        if key in ctx.facts.published:
-            yield Finding(
-                RiskLevel.MEDIUM,
-                ReasonCode.REPLICATION_IMPACT,
-                f"{key} is published: subscribers keep {old.text}, and a value that does not fit it stops them",
-                safer="change the type on the subscribers first",
-            )
-        if work is Work.REWRITE and ctx.facts.standbys:
-            yield Finding(
-                RiskLevel.MEDIUM,
-                ReasonCode.REPLICATION_IMPACT,
-                f"the whole of {key} goes to {ctx.facts.standbys} standby(s) once more, as WAL",
-            )
+        yield from surroundings.published_findings(
+            ctx, key, f"keep {old.text}, and a value that does not fit it stops them: change it there first"
+        )
+        if work is Work.REWRITE:
+            yield from surroundings.rewrite_findings(ctx, key)
 
     def _expand_and_contract(self, ctx: StepContext) -> str:
         """A column of the new type beside the old one, filled in batches; the last step takes the old one aside."""
@@ -229,12 +221,15 @@ class AlterColumnType(Operation):
             sql.SQL("") if using is None else sql.SQL(" USING {}").format(using),
         )
         analyze = sql.SQL("ANALYZE {} ({})").format(table_ident(key), ident(self.column))
+        first = parts.lock_first(type_dependents.referenced(ctx.graph, key, self.column))
         return (
+            *first,
             Statement(
                 sql=parts.alter_table(key, action),
                 lock=Lock.ACCESS_EXCLUSIVE,
                 on=(key, *type_dependents.foreign_keys(ctx.graph, key, self.column)),
                 work=work,
+                with_previous=bool(first),
             ),
             Statement(sql=render(analyze), lock=Lock.SHARE_UPDATE_EXCLUSIVE, on=(key,), work=Work.SCAN),
         )

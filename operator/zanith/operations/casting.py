@@ -86,21 +86,6 @@ _STRINGS = ("string", "padded")
 _CLOCKS = ("timestamp", "timestamptz", "time", "timetz", "interval")
 _ANOTHER_READING = {"timestamp": ("timestamptz",), "timestamptz": ("timestamp", "date"), "date": ("timestamptz",)}
 
-# A foreign key works where the referencing type equals the referenced one by an operator of its index, or is cast to
-# it implicitly; measured on 15 and 18.
-_COMPARED = (
-    frozenset({"integer"}),
-    frozenset({"float"}),
-    frozenset({"string", "padded", "name"}),
-    frozenset({"timestamp", "timestamptz", "date"}),
-    frozenset({"inet", "cidr"}),
-    frozenset({"bit", "varbit"}),
-)
-_COMPARED_ONE_WAY = frozenset(
-    {("integer", "numeric"), ("integer", "float"), ("integer", "oid"), ("numeric", "float"), ("time", "timetz"),
-     ("time", "interval")}
-)  # fmt: skip
-
 
 def read_type(text: str) -> PrintedType:
     """Take apart what `format_type` printed; of a type it does not know, only the text."""
@@ -130,14 +115,6 @@ def enum_type(facts: Facts, text: str) -> EnumType | None:
             if bare in names:
                 return enum
     return None
-
-
-def comparable(child: PrintedType, parent: PrintedType) -> bool:
-    """Whether a foreign key may reference a column of the one type by a column of the other; yes where not known."""
-    one, other = child.family, parent.family
-    if not one or not other or one == other or (one, other) in _COMPARED_ONE_WAY:
-        return True
-    return any({one, other} <= group for group in _COMPARED)
 
 
 def another_reading(old: PrintedType, new: PrintedType) -> bool:

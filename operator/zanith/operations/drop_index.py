@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from zanith.core.definitions import index_definition
+from zanith.core.definitions import read_index
 from zanith.core.errors import SpecError
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
@@ -52,7 +52,8 @@ class DropIndex(Operation):
         if parent is not None:
             yield f"{what} belongs to {parent} of the partitioned table {table.partition_of}, which needs it"
         if index.unique:
-            columns = index_definition(index.definition).columns or ()
+            shape = read_index(index.definition)
+            columns = (shape.columns if shape is not None else None) or ()
             for needing in uniqueness.foreign_keys_that_need(ctx, table, index.name, columns):
                 yield f"{needing} needs {what}; drop it first"
 
@@ -80,11 +81,13 @@ class DropIndex(Operation):
         table, index = self._found(ctx)
         if not index.valid:
             return Undo(refused=f"index {self.target(ctx)} was INVALID; there is nothing to build again")
+        shape = read_index(index.definition)
+        if shape is None:
+            return Undo(refused=f"the definition of index {self.target(ctx)} is too deep to be made CONCURRENTLY")
         build = uniqueness.build_index(table.key, index.name, concurrently(index.definition))
         statements = (build, *uniqueness.identity_again(ctx, table.key, index.name))
         if not index.unique:
             return Undo(statements=statements)
-        shape = index_definition(index.definition)
         probe = uniqueness.duplicates_probe(
             table,
             shape.keys,

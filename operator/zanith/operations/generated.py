@@ -14,7 +14,7 @@ from zanith.core.identifiers import TableKey, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import Expression, parse_expression, parse_type, raw
 from zanith.core.statement import Lock, Statement, Work
-from zanith.operations import parts
+from zanith.operations import parts, surroundings
 from zanith.operations.casting import catalog_type, enum_type
 from zanith.operations.operation import Name, Operation, SqlExpression, SqlType
 from zanith.operations.step_context import StepContext, Undo
@@ -113,12 +113,7 @@ class AddGeneratedColumn(Operation):
             "offers no other way",
             safer=self._way_round(ctx),
         )
-        if ctx.facts.standbys:
-            yield Finding(
-                RiskLevel.MEDIUM,
-                ReasonCode.REPLICATION_IMPACT,
-                f"the whole of {self._key(ctx)} goes to {ctx.facts.standbys} standby(s) once more, as WAL",
-            )
+        yield from surroundings.rewrite_findings(ctx, self._key(ctx))
 
     def _way_round(self, ctx: StepContext) -> str:
         virtual = "storage: Virtual rewrites nothing; or " if ctx.facts.server_version >= VIRTUAL_SINCE else ""

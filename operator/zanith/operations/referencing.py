@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from psycopg import sql
 
-from zanith.core.definitions import ForeignKeyDefinition, foreign_key_definition, index_definition, unique_definition
+from zanith.core.definitions import ForeignKeyDefinition, foreign_key_definition, read_index, unique_definition
 from zanith.core.graph import Column, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, ident, table_ident
 from zanith.core.sql import printed, raw, render
@@ -74,10 +74,9 @@ def unique_over(table: Table, columns: Sequence[str]) -> bool:
             if not (unique.deferrable or unique.temporal):
                 return True
     for index in table.indexes:
-        if index.unique and index.valid:
-            shape = index_definition(index.definition)
-            if shape.where is None and sorted(shape.columns or ()) == wanted:
-                return True
+        shape = read_index(index.definition) if index.unique and index.valid else None
+        if shape is not None and shape.where is None and sorted(shape.columns or ()) == wanted:
+            return True
     return False
 
 
@@ -89,8 +88,8 @@ def has_index_for(table: Table, columns: Sequence[str]) -> bool:
         if c.kind in ("primary_key", "unique") and not unique_definition(c.definition).temporal
     ]
     for index in table.indexes:
-        shape = index_definition(index.definition)
-        if index.valid and shape.where is None and shape.method in ("btree", "hash"):
+        shape = read_index(index.definition) if index.valid else None
+        if shape is not None and shape.where is None and shape.method in ("btree", "hash"):
             keys.append(tuple(k.column or "" for k in shape.keys))
     return any(set(key[: len(columns)]) == set(columns) for key in keys)
 

@@ -6,7 +6,7 @@ checks, policies. What it does not know breaks at once: queries of applications,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from psycopg import sql
@@ -17,14 +17,11 @@ from zanith.core.identifiers import TableKey, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import SqlProblem
 from zanith.core.statement import Lock, Statement
-from zanith.operations import parts
+from zanith.operations import parts, surroundings
 from zanith.operations.advice import as_yaml
 from zanith.operations.operation import Name, Operation
 from zanith.operations.renaming import column_renamed, table_renamed
 from zanith.operations.step_context import StepContext, Undo
-
-SHOWN = 5
-"""Functions named in one finding."""
 
 
 class RenameTable(Operation):
@@ -68,8 +65,8 @@ class RenameTable(Operation):
             safer=f"CREATE VIEW {new.name} for applications first, or keep the old name as a view over the new one: "
             f"one that reads a single table takes writes too, so old and new code can run side by side",
         )
-        yield from _functions(ctx, str(key), key.name)
-        yield from _published(ctx, key, f"table {key}")
+        yield from surroundings.code_naming_table(ctx, key)
+        yield from surroundings.published_findings(ctx, key, f"stop until they have a table {new} too")
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         return (_rename_table(self._key(ctx), self._moved(ctx)),)
@@ -141,9 +138,8 @@ class RenameColumn(Operation):
             "indexes and policies go on working",
             safer=self._expand_and_contract(ctx, key),
         )
-        yield from _trigger_functions(ctx, (key, *ctx.graph.partitions(key)), self.target(ctx), self.column)
-        yield from _functions(ctx, self.target(ctx), key.name, self.column)
-        yield from _published(ctx, key, f"column {self.target(ctx)}")
+        yield from surroundings.code_naming_column(ctx, key, self.column)
+        yield from surroundings.published_findings(ctx, key, f"stop until they have a column {self.new_name} too")
 
     def _expand_and_contract(self, ctx: StepContext, key: TableKey) -> str:
         """Both names for a while: applications write both, then read the new one, then the old one goes."""
@@ -199,39 +195,3 @@ def _relations(ctx: StepContext) -> frozenset[TableKey]:
     hidden = {TableKey(key.schema, name) for key, names in facts.hidden_indexes.items() for name in names}
     views = {TableKey(v.schema, v.name) for v in graph.views}
     return frozenset(known | hidden | views | set(facts.extension_tables) | facts.other_relations)
-
-
-def _trigger_functions(ctx: StepContext, tables: Iterable[TableKey], what: str, name: str) -> Iterator[Finding]:
-    for key in tables:
-        for body in ctx.facts.trigger_bodies.get(key, ()):
-            if body.mentions(name):
-                yield Finding(
-                    RiskLevel.HIGH,
-                    ReasonCode.BREAKS_DEPENDENTS,
-                    f"the function of trigger {body.trigger} of {key} has the word {name} in its text: if it means {what}, "
-                    "writes that fire it fail from then on",
-                    safer="change the function first, so that it does without the old name",
-                )
-
-
-def _functions(ctx: StepContext, what: str, *words: str) -> Iterator[Finding]:
-    """One finding for all functions whose text has the words: it is only text, and may mean something else."""
-    found = [f.name for f in ctx.facts.functions if all(f.mentions(w) for w in words)]
-    if found:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        yield Finding(
-            RiskLevel.HIGH,
-            ReasonCode.BREAKS_DEPENDENTS,
-            f"the text of {', '.join(found[:SHOWN])}{more} seems to name {what}: PostgreSQL changes no function's text",
-            safer="change the functions first, so that they do without the old name",
-        )
-
-
-def _published(ctx: StepContext, key: TableKey, what: str) -> Iterator[Finding]:
-    if key in ctx.facts.published:
-        yield Finding(
-            RiskLevel.HIGH,
-            ReasonCode.REPLICATION_IMPACT,
-            f"{key} is published, and logical replication goes by names: {what} has to be renamed on every subscriber "
-            "too, or its apply worker stops",
-        )

@@ -94,10 +94,15 @@ class _ColumnRename:
             if meant:
                 yield mention.token + 2 * len(qualifier)
 
-    def texts(self, found: Scanned) -> dict[int, str]:
-        """What stands where a subquery's result was called like the column: the result keeps that name."""
-        kept = f"{printed(self.new)} AS {printed(self.old)}"
-        return {m.token + 2 * (len(m.names) - 1): kept for m in found.columns if m.names_result}
+    def results(self, found: Scanned) -> Iterator[tuple[int, Token, str]]:
+        """Where a subquery's result is the column: it keeps its name, with `AS` only where that is another one."""
+        for mention in found.columns:
+            number = mention.token + 2 * (len(mention.names) - 1)
+            token = found.tokens[number]
+            if mention.result == "":
+                yield number, token, f"{printed(self.new)} AS {printed(self.old)}"
+            elif mention.result == self.new:
+                yield number, replace(token, end=found.tokens[number + 2].end), printed(self.new)
 
     def pick_listed(self, found: Scanned, *, own: bool, referenced: bool) -> Iterator[int]:
         """Where lists of columns name it: its own table's, and those of foreign keys that reference it."""
@@ -140,8 +145,8 @@ class _TableRename:
     def pick_listed(self, found: Scanned, *, own: bool, referenced: bool) -> Iterator[int]:
         yield from ()
 
-    def texts(self, found: Scanned) -> dict[int, str]:
-        return {}
+    def results(self, found: Scanned) -> Iterator[tuple[int, Token, str]]:
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +206,8 @@ class _InTable:
             *self.rename.pick(found, self.before, self.own),
             *self.rename.pick_listed(found, own=self.own, referenced=referenced),
         }
-        texts = self.rename.texts(found)
-        put = [(found.tokens[n], texts.get(n, printed(self.rename.new))) for n in sorted(numbers)]
+        results = {number: (token, put) for number, token, put in self.rename.results(found)}
+        put = [results.get(n, (found.tokens[n], printed(self.rename.new))) for n in sorted(numbers)]
         return _replaced(text, len(around[0]), put)
 
 
@@ -236,16 +241,14 @@ def _opens_referenced_list(tokens: Sequence[Token], number: int) -> bool:
 
 def _elements(tokens: Sequence[Token], opening: int) -> Iterator[int]:
     """First tokens of the elements that are plain columns: what follows is no call and no qualified name."""
-    depth = 0
-    for number in range(opening, len(tokens)):
-        text = tokens[number].text
-        depth += {"(": 1, ")": -1}.get(text, 0)
-        if depth == 0:
-            return
-        if depth == 1 and text in ("(", ","):
+    number, depth = opening, 1
+    while depth:
+        if depth == 1 and tokens[number].text in ("(", ","):
             first = number + (2 if tokens[number + 1].text == "PERIOD" else 1)
             if tokens[first + 1].text not in ("(", "."):
                 yield first
+        number += 1
+        depth += {"(": 1, ")": -1}.get(tokens[number].text, 0)
 
 
 def _outside_lists(tokens: Sequence[Token]) -> Iterator[int]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from zanith.core.definitions import foreign_key_definition, index_definition
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey
 from zanith.core.mentions import scan_statement
-from zanith.core.sql import parse_expression, partition_columns, referenced_columns, trigger_columns
+from zanith.core.sql import (
+    SqlProblem,
+    parse_expression,
+    partition_columns,
+    printed,
+    referenced_columns,
+    trigger_columns,
+)
 from zanith.core.statement import Work
-from zanith.operations.casting import Change, PrintedType, comparable, read_type
+from zanith.operations.casting import Change
+from zanith.operations.referencing import comparable
 from zanith.operations.step_context import StepContext
 
 
@@ -23,17 +31,20 @@ def blockers(ctx: StepContext, key: TableKey, column: str) -> Iterator[str]:
             if (table.key, column) in view.depends_on:
                 yield f"view {view.schema}.{view.name} uses {what}; drop it first and create it again after"
         for other in table.columns:
-            if other.generated is not None and other.default and column in parse_expression(other.default).columns:
+            if other.generated is not None and other.default and _uses(_columns, other.default, column):
                 yield f"generated column {table.key}.{other.name} is computed from {what}; drop it first"
         for trigger in table.triggers:
-            if column in trigger_columns(trigger.definition):
+            if _uses(trigger_columns, trigger.definition, column):
                 yield f"trigger {trigger.name} of {table.key} names {what} in UPDATE OF or WHEN; drop it first"
-        if table.partition_key is not None and column in partition_columns(table.partition_key):
+        if table.partition_key is not None and _uses(partition_columns, table.partition_key, column):
             yield f"{what} is part of the partition key"
         yield from _policies(graph, table, column)
         for dependent in ctx.facts.dependents.get(table.key, ()):
-            if column in dependent.needs and dependent.words.startswith(("function ", "procedure ")):
+            if column in dependent.needs and dependent.words.startswith(("function ", "procedure ", "rule ")):
                 yield f"{dependent} uses {what}; drop it first"
+        for publication in ctx.facts.publications.get(table.key, ()):
+            if publication.row_filter is not None and _uses(_columns, publication.row_filter, column):
+                yield f"publication {publication.name} chooses rows by {what}; change the publication first"
     found = graph.table(key)
     if found is not None and found.partition_of is not None:
         yield f"{key} is a partition; alter the column of {found.partition_of}"
@@ -49,11 +60,25 @@ def _policies(graph: SchemaGraph, table: Table, column: str) -> Iterator[str]:
 
 def _names(text: str, table: Table, column: str, *, own: bool) -> bool:
     """Whether a policy's expression uses the column; one of another table can in a subquery."""
-    if own and column in parse_expression(text).columns:
-        return True
-    found = scan_statement("SELECT (\n" + text + "\n)")
-    called = {m.alias or m.names[-1] for m in found.tables if m.names == table.key}
-    return any(m.names[-1] == column and m.names[0] in called for m in found.columns if len(m.names) > 1)
+
+    def through_subqueries(expression: str) -> frozenset[str]:
+        found = scan_statement("SELECT (\n" + expression + "\n)")
+        called = {m.alias or m.names[-1] for m in found.tables if m.names == table.key}
+        return frozenset(m.names[-1] for m in found.columns if len(m.names) > 1 and m.names[0] in called)
+
+    return _uses(_columns if own else through_subqueries, text, column)
+
+
+def _uses(columns_of: Callable[[str], frozenset[str]], text: str, column: str) -> bool:
+    """Whether a definition out of the catalog uses the column; by its text where it is too deep for the parser."""
+    try:
+        return column in columns_of(text)
+    except SqlProblem:
+        return printed(column) in text
+
+
+def _columns(expression: str) -> frozenset[str]:
+    return parse_expression(expression).columns
 
 
 def foreign_keys(graph: SchemaGraph, key: TableKey, column: str) -> dict[TableKey, str]:
@@ -72,7 +97,13 @@ def foreign_keys(graph: SchemaGraph, key: TableKey, column: str) -> dict[TableKe
     return {other: name for other, name in found.items() if other != key}
 
 
-def broken_foreign_keys(ctx: StepContext, key: TableKey, column: str, new: PrintedType) -> Iterator[str]:
+def referenced(graph: SchemaGraph, key: TableKey, column: str) -> tuple[TableKey, ...]:
+    """Those of the other tables that this one references by the column, to be locked before it."""
+    found = [c.references for t in _concerned(graph, key) for c in t.constraints if column in c.columns]
+    return tuple(dict.fromkeys(p for p in found if p is not None and p != key))
+
+
+def broken_foreign_keys(ctx: StepContext, key: TableKey, column: str, new: str) -> Iterator[str]:
     """Foreign keys whose two sides could not be compared any more."""
     table = ctx.table(key)
     for constraint in table.constraints:
@@ -81,7 +112,11 @@ def broken_foreign_keys(ctx: StepContext, key: TableKey, column: str, new: Print
             continue
         for mine, theirs in _pairs(ctx, table, constraint.name, parent.key):
             kind = ctx.column(parent.key, theirs).type
-            if mine == column and not (parent.key == key and theirs == column) and not comparable(new, read_type(kind)):
+            if (
+                mine == column
+                and not (parent.key == key and theirs == column)
+                and comparable(ctx.graph, new, kind) is False
+            ):
                 yield (
                     f"foreign key {constraint.name} of {key} would reference {parent.key}.{theirs}, which is {kind}: "
                     "drop it first"
@@ -89,7 +124,7 @@ def broken_foreign_keys(ctx: StepContext, key: TableKey, column: str, new: Print
     for child, constraint in ctx.graph.incoming_foreign_keys(key):
         for mine, theirs in _pairs(ctx, child, constraint.name, key):
             kind = ctx.column(child.key, mine).type
-            if theirs == column and child.key != key and not comparable(read_type(kind), new):
+            if theirs == column and child.key != key and comparable(ctx.graph, kind, new) is False:
                 yield (
                     f"foreign key {constraint.name} of {child.key} references {key}.{column} by {child.key}.{mine}, "
                     f"which is {kind}: drop it first"
@@ -120,10 +155,8 @@ def _stays(index: Index) -> bool:
 
 def _concerned(graph: SchemaGraph, key: TableKey) -> Iterator[Table]:
     """The table and its partitions."""
-    for each in (key, *graph.partitions(key)):
-        table = graph.table(each)
-        if table is not None:
-            yield table
+    concerned = {key, *graph.partitions(key)}
+    yield from (t for t in graph.tables if t.key in concerned)
 
 
 def _pairs(ctx: StepContext, table: Table, name: str, parent: TableKey) -> Iterator[tuple[str, str]]:

@@ -125,7 +125,8 @@ def facts_from(rows: CatalogRows) -> Facts:
         **surroundings.publication_facts(rows.publications, rows.publication_tables, tables, names),
         sequences=surroundings.grouped_names(rows.sequences, keys),
         hidden_indexes=surroundings.grouped_names(
-            (r for r in rows.index_uses if (r["schema"], r["name"]) not in shown and not r["name"].startswith(OURS)), keys
+            (r for r in rows.index_uses if (r["schema"], r["name"]) not in shown and not r["name"].startswith(OURS)),
+            keys,
         ),
         standbys=sum(r["standbys"] for r in rows.around),
         roles=frozenset(name for r in rows.around for name in r["roles"]),

@@ -161,7 +161,7 @@ def _dependencies(observed: Observed, spec: MigrationSpec) -> Situation | None:
     ):
         names = [d.name for d in observed.dependencies if d.state == state]
         if names:
-            return Situation(reason, f"{names[0]} {words}{_and_more(names)}", _LATER_S)
+            return Situation(reason, f"{names[0]} {words}{_and_more(names)}", _RARELY_S)
     return None
 
 
@@ -185,7 +185,7 @@ def _needs_approval(observed: Observed, spec: MigrationSpec) -> Situation | None
     needed = approval_needed(observed.plan, spec.gates, observed.approve)
     if needed is None:
         return None
-    return Situation(Reason.AWAITING_APPROVAL, needed.message, _LATER_S)
+    return Situation(Reason.AWAITING_APPROVAL, needed.message, _RARELY_S)
 
 
 def _queued(observed: Observed, spec: MigrationSpec) -> Situation | None:

@@ -58,17 +58,8 @@ _WORDS = {"MATVIEW": "MATERIALIZED VIEW", "STATISTIC_EXT": "STATISTICS"}
 
 
 def _dropped(tree: Tree) -> list[list[str]]:
-    found = []
-    for item in tree["objects"]:
-        if "list" in item:
-            found.append(names(item["list"]["items"]))
-        elif "type_name" in item:
-            found.append(names(item["type_name"]["names"]))
-        elif "object_with_args" in item:
-            found.append(names(item["object_with_args"]["objname"]))
-        else:
-            found.append(names([item]))
-    return found
+    """What is dropped by name: of types, and of what a list of names tells."""
+    return [names(o["type_name"]["names"] if "type_name" in o else o["list"]["items"]) for o in tree["objects"]]
 
 
 def _drop_of_table(what: str, kind: str, tree: Tree, scope: Scope) -> Verdict:

@@ -14,9 +14,6 @@ _CHECK_FIRST = "add a CHECK NOT VALID that says the same as the bounds, validate
 def judge_attach(scope: Scope, key: TableKey, command: Tree) -> Verdict:
     """ATTACH PARTITION: the new one is read unless a CHECK says what its bounds say; the DEFAULT one likewise."""
     part = scope.key(command["name"])
-    index = scope.indexed_table([], part.name) if scope.table(part) is None else None
-    if index is not None:
-        return Verdict("ALTER TABLE", locks={index.key: Lock.ACCESS_EXCLUSIVE})
     locks = dict.fromkeys(scope.family(part) or [part], Lock.ACCESS_EXCLUSIVE)
     locks[key] = Lock.SHARE_UPDATE_EXCLUSIVE
     locks |= dict.fromkeys([*scope.parents(key), *scope.parents(part)], Lock.SHARE_ROW_EXCLUSIVE)

@@ -198,6 +198,8 @@ def _added_constraint(table: Table, action: Tree, scope: Scope, columns: list[st
         used = parse_expression(expression_text(constraint["raw_expr"])).columns
         keys = [c.name for c in table.columns if c.name in used]
     index = next((i for i in table.indexes if i.name == constraint.get("indexname")), None)
+    if index is None and "indexname" in constraint:
+        return table  # it is the constraint's own by now
     if index is not None:
         keys, table = list(index.columns), table.without_index(index.name)
     named = [] if kind == "primary_key" else keys[:1] if kind == "check" else keys

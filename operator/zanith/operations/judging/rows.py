@@ -59,8 +59,7 @@ def read_locks(tree: Tree, scope: Scope, lock: Lock = Lock.ACCESS_SHARE) -> Lock
         lock = strongest([lock, Lock.ROW_SHARE])
     found: Locks = {}
     for relation in nodes(tree, "range_var"):
-        if "relname" in relation:
-            found |= dict.fromkeys(scope.family(scope.key(relation)), lock)
+        found |= dict.fromkeys(scope.family(scope.key(relation)), lock)
     return found
 
 

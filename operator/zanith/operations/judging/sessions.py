@@ -30,7 +30,7 @@ def judge_transaction(tree: Tree, scope: Scope) -> Verdict:
 
 
 def judge_set(tree: Tree, scope: Scope) -> Verdict:
-    """SET LOCAL of what only changes how a statement is carried out, and of an application's own settings (`app.user`)."""
+    """SET LOCAL of what only changes how a statement is carried out, and of an application's own settings (`app.actor`)."""
     name = str(tree.get("name", "")).lower()
     if tree["kind"] == "VAR_RESET_ALL" or tree["kind"].startswith("VAR_SET_MULTI"):
         return refused("SET", "the runner pins the settings of its session and of its transactions")

@@ -143,7 +143,6 @@ def judge_rename(tree: Tree, scope: Scope) -> Verdict:
             RiskLevel.HIGH,
             ReasonCode.RENAME_TABLE,
             f"queries that name {key} fail from now on",
-            yaml_step(scope, "renameTable", key, to=tree["newname"]) if kind == "TABLE" else "",
         )
     if kind == "COLUMN":
         return verdict.with_finding(

@@ -174,12 +174,6 @@ def names(items: Any) -> list[str]:
     return [item["string"].get("sval", "") for item in items or [] if "string" in item]
 
 
-def unwrapped(node: Tree) -> tuple[str, Tree]:
-    """A node's kind and what is in it."""
-    ((kind, tree),) = node.items()
-    return kind, tree
-
-
 def options(tree: Tree, key: str = "options") -> dict[str, Any]:
     """The DefElems of a list, by name; a bare one is True."""
     found: dict[str, Any] = {}
@@ -194,8 +188,6 @@ def is_on(option: Any) -> bool:
     """Whether a boolean option is set: bare, or by one of PostgreSQL's words."""
     if not isinstance(option, dict):
         return bool(option)
-    if "boolean" in option:
-        return bool(option["boolean"].get("boolval"))
     if "integer" in option:
         return bool(option["integer"].get("ival"))
     return str(option.get("string", {}).get("sval", "")).lower() in ("true", "on", "yes", "1")
