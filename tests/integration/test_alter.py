@@ -75,6 +75,8 @@ class Application:
 
     def _work(self, pg: Database, statement: str, over: threading.Event) -> None:
         with pg.connect() as conn:
+            # A prepared statement whose columns change their type fails once: PostgreSQL's own, and documented.
+            conn.prepare_threshold = None
             while not over.is_set():
                 began = time.monotonic()
                 try:
@@ -351,7 +353,7 @@ def test_whatever_postgresql_refuses_a_change_of_type_for_is_said_by_name(pg: Da
     driver = driven(pg, {"alterColumnDefault": {"table": "users", "column": "age", "drop": True}},
                     {"alterColumnType": step}, setup=setup)  # fmt: skip
     pg.execute("ALTER TABLE users ALTER age DROP DEFAULT")
-    with pg.connect() as conn, pytest.raises(Exception, match="type|operator"):
+    with pg.connect() as conn, pytest.raises(Exception, match=r"type|operator"):
         conn.execute("ALTER TABLE users ALTER age TYPE uuid USING gen_random_uuid()")
     pg.execute("ALTER TABLE users ALTER age SET DEFAULT 7")
     with pytest.raises(SpecError) as refused:

@@ -38,8 +38,8 @@ from zanith.core.statement import Lock, Statement
 from zanith.planning.plan import Plan, PlannedStep
 from zanith.planning.planner import (
     extend_plan,
+    left_behind,
     plan_migration,
-    plan_migrations,
     spec_digests,
     spec_hash,
     step_digest,
@@ -115,11 +115,11 @@ def test_planning_stops_at_the_first_step_with_problems_and_names_it_by_path() -
 def test_migrations_are_planned_one_on_the_other() -> None:
     one = spec(ADD)
     other = spec(FILL, migrationId="next")
-    first, second = plan_migrations([one, other], facts())
-    assert (first, second.migration_id) == (plan_migration(one, facts()), "next")
+    second = plan_migration(other, left_behind(one, facts()))
     assert second.steps[0].undo.refused == "the values public.users (added) had before are not kept"
+    assert left_behind(one, facts(), done=range(1, 100)) == facts()
     with pytest.raises(SpecError):
-        plan_migrations([other, one], facts())
+        plan_migration(other, facts())
 
 
 def test_what_locks_a_partitioned_table_locks_its_partitions() -> None:

@@ -10,14 +10,13 @@ from zanith.cli.manifests import Manifest
 from zanith.cli.ordering import in_order, outside
 from zanith.cli.target import Target
 from zanith.core.errors import Conflict, SpecError, ZanithError
-from zanith.core.graph import Facts, SchemaGraph
+from zanith.core.graph import Facts
 from zanith.ledger.history_queries import applied_digests, applied_owners, five_tables_exist
 from zanith.ledger.reading import read_migration
 from zanith.ledger.records import MigrationRecord
-from zanith.operations.step_context import StepContext
 from zanith.planning.gates import approval_needed, refusal
 from zanith.planning.plan import Plan
-from zanith.planning.planner import extend_plan, plan_migration, spec_digests
+from zanith.planning.planner import extend_plan, left_behind, plan_migration, spec_digests
 from zanith.planning.rendering import PendingMigration
 from zanith.postgres.catalog import read_facts
 from zanith.postgres.sqlstates import translated
@@ -102,7 +101,7 @@ def plan_pending(target: Target, pending: Sequence[Manifest]) -> list[tuple[Pend
     A migration that began keeps its frozen plan. Raises MigrationProblem.
     """
     facts_of: dict[str, Facts] = {}
-    graph: SchemaGraph | None = None
+    carried: Facts | None = None
     plans = []
     for manifest in pending:
         try:
@@ -110,13 +109,15 @@ def plan_pending(target: Target, pending: Sequence[Manifest]) -> list[tuple[Pend
             conn = target.connection(schema)
             if schema not in facts_of:
                 facts_of[schema] = read_facts(conn, schema)
-            facts = facts_of[schema] if graph is None else replace(facts_of[schema], graph=graph)
+            facts = facts_of[schema]
+            if carried is not None:
+                facts = replace(facts, graph=carried.graph, sizes=carried.sizes)
             with translated("reading the ledger"):
                 record = read_migration(conn, schema, manifest.spec.migration_id)
             begun = _begun(manifest.spec, record)
             plan = _plan(manifest.spec, facts, begun)
             plans.append(_gated(manifest.spec, plan, begun))
-            graph = _left_behind(manifest.spec, facts, begun.done)
+            carried = left_behind(manifest.spec, facts, done=begun.done)
         except ZanithError as error:
             raise MigrationProblem(manifest.name, error) from error
     return plans
@@ -162,13 +163,3 @@ def _gated(spec: MigrationSpec, plan: Plan, begun: _Begun) -> tuple[PendingMigra
         ),
         refused,
     )
-
-
-def _left_behind(spec: MigrationSpec, facts: Facts, done: frozenset[int]) -> SchemaGraph:
-    """The schema after the migration."""
-    graph = facts.graph
-    for index, step in enumerate(spec.steps, start=1):
-        if index not in done:
-            ctx = StepContext(replace(facts, graph=graph), spec.migration_id, index, facts.graph)
-            graph = step.operation.project(ctx)
-    return graph

@@ -26,13 +26,13 @@ def plan_migration(spec: MigrationSpec, facts: Facts) -> Plan:
     return Plan(migration_id=spec.migration_id, database=facts.database, steps=steps)
 
 
-def plan_migrations(specs: Iterable[MigrationSpec], facts: Facts) -> list[Plan]:
-    """Plans of several pending migrations in order, each on the graph the ones before leave behind."""
-    plans = []
-    for spec in specs:
-        steps, facts = _plan_steps(spec, facts)
-        plans.append(Plan(migration_id=spec.migration_id, database=facts.database, steps=steps))
-    return plans
+def left_behind(spec: MigrationSpec, facts: Facts, *, done: Collection[int] = ()) -> Facts:
+    """What is known once a migration is through, to plan the one after it; steps in `done` stand in `facts` already."""
+    before = facts.graph
+    for index, step in enumerate(spec.steps, start=1):
+        if index not in done:
+            facts = _after(step.operation, StepContext(facts, spec.migration_id, index, before))
+    return facts
 
 
 def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collection[int]) -> Plan:
