@@ -147,7 +147,7 @@ def test_a_pod_that_does_not_start_is_replaced_after_a_while(minutes: int, stopp
 
 
 def test_superseded_jobs_go_and_the_last_stays() -> None:
-    seen = observed(ledger=applied(), jobs=(ended(10, 1), job(2, deleting=True), ended(10, 3)))
+    seen = observed(ledger=applied(), jobs=(ended(10, 1), job(2, deleting_since=ago(seconds=20)), ended(10, 3)))
     assert [a for a in decide(seen).actions if not isinstance(a, PostEvent)] == [DeleteJob("m-1")]
 
 
@@ -194,7 +194,7 @@ REFUSAL = RecordedRefusal(2, "refused — max risk 20", Reason.RISK_BUDGET_EXCEE
             [("Normal", "DatabaseUnreachable")],
         ),
         (RUNNING, observed(ledger=begun(failure=FAILURE), jobs=(ended(20),)), [("Warning", "StepFailed")]),
-        (observed(), observed(jobs=(job(deleting=True),)), [("Normal", "Retrying")]),
+        (observed(), observed(jobs=(job(deleting_since=ago(seconds=20)),)), [("Normal", "Retrying")]),
         (observed(plan=plan()), observed(plan=plan(), job_problem="quota"), [("Normal", "PodNotStarting")]),
         (
             observed(),

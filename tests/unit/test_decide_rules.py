@@ -233,16 +233,30 @@ ROWS: dict[str, tuple[Observed, Reason, str]] = {
     # Suspended.
     "suspended": (observed(SUSPENDED), Reason.SUSPENDED, "suspended; set"),
     "suspended while it runs": (observed(SUSPENDED, jobs=(job(),)), Reason.SUSPENDED, "stopping"),
-    "suspended, the Job is leaving": (observed(SUSPENDED, jobs=(job(deleting=True),)), Reason.SUSPENDED, "stopping"),
+    "suspended, the Job is leaving": (
+        observed(SUSPENDED, jobs=(job(deleting_since=ago(seconds=20)),)),
+        Reason.SUSPENDED,
+        "stopping",
+    ),
     "suspended during an outage": (
         observed(SUSPENDED, ledger=None, ledger_trouble=UNREACHABLE),
         Reason.SUSPENDED,
         "suspended",
     ),
     "resumed before the old Job has left": (
-        observed(ledger=begun(), jobs=(job(deleting=True),)),
+        observed(ledger=begun(), jobs=(job(deleting_since=ago(seconds=20)),)),
         Reason.RETRYING,
         "attempt 1 is stopping",
+    ),
+    "resumed, the old Job stays with a node that is lost": (
+        observed(ledger=begun(), jobs=(job(deleting_since=ago(minutes=3)),)),
+        Reason.RUNNING,
+        "starting attempt 2",
+    ),
+    "a superseded Job that does not go away holds nobody up": (
+        observed(ledger=begun(), jobs=(ended(None, 1, deleting_since=ago(seconds=5)), ended(10, 2))),
+        Reason.RUNNING,
+        "starting attempt 3",
     ),
     # A Job is active.
     "a Job runs": (observed(ledger=begun(done=1), jobs=(job(),)), Reason.RUNNING, "step 2/3 backfill, attempt 1"),
@@ -629,7 +643,7 @@ def test_an_applied_migration_is_looked_at_again_when_an_artifact_changes(
 
 
 def test_suspending_stops_every_active_job() -> None:
-    seen = observed(SUSPENDED, jobs=(job(1), job(2, deleting=True), job(3)))
+    seen = observed(SUSPENDED, jobs=(job(1), job(2, deleting_since=ago(seconds=20)), job(3)))
     assert situation_of(seen).stop == ("m-1", "m-3")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from decide_builders import UID
+from decide_builders import NOW, UID
 from zanith.controller.cache import Cache, Key
 from zanith.controller.decide.observed import JobState, Verdict
 from zanith.controller.job_view import job_view
@@ -232,21 +233,21 @@ def test_one_job_at_a_time_per_database_first_come_first_served() -> None:
     turns = Turns(cache, job_limit=10)
     a, b, c = (Key("shop", name) for name in "abc")
     cache.put_job(job_body("a-1", owner="a"))
-    assert turns.waits_for(a, "d") == ""
-    assert turns.waits_for(b, "d") == "shop/a, which is working on the same database"
-    assert turns.waits_for(b, "other") == ""
+    assert turns.waits_for(a, "d", NOW) == ""
+    assert turns.waits_for(b, "d", NOW) == "shop/a, which is working on the same database"
+    assert turns.waits_for(b, "other", NOW) == ""
     for key in (b, c, b):
         turns.wait(key, "d")
     done = job_body("a-1", owner="a", status=finished("Complete"))
     cache.put_job(done)
     assert turns.first_in_line() == [b]
-    assert turns.waits_for(c, "d") == "shop/b, which is first in line for the same database"
-    assert turns.waits_for(b, "d") == ""
+    assert turns.waits_for(c, "d", NOW) == "shop/b, which is first in line for the same database"
+    assert turns.waits_for(b, "d", NOW) == ""
     turns.reserve(b, "d")
     assert turns.leave(b) == [c]
-    assert turns.waits_for(c, "d") == "shop/b, which is working on the same database"
+    assert turns.waits_for(c, "d", NOW) == "shop/b, which is working on the same database"
     turns.release(b)
-    assert turns.waits_for(c, "d") == ""
+    assert turns.waits_for(c, "d", NOW) == ""
     assert turns.leave(c) == []
     assert turns.first_in_line() == []
 
@@ -256,15 +257,17 @@ def test_a_job_being_deleted_still_has_its_database() -> None:
     leaving = job_body("a-1", owner="a")
     leaving["metadata"]["deletionTimestamp"] = "2026-03-28T12:00:00Z"
     cache.put_job(leaving)
-    assert Turns(cache, job_limit=10).waits_for(KEY, "d")
+    turns = Turns(cache, job_limit=10)
+    assert turns.waits_for(KEY, "d", NOW)
+    assert turns.waits_for(KEY, "d", NOW + timedelta(minutes=3)) == ""  # its node is lost: the runner is fenced off
 
 
 def test_there_are_only_so_many_jobs_at_a_time() -> None:
     cache = Cache()
     cache.put_job(job_body("a-1", owner="a", database="x"))
     turns = Turns(cache, job_limit=1)
-    assert turns.waits_for(KEY, "d") == "one of the 1 Jobs that may run at a time"
-    assert turns.waits_for(Key("shop", "a"), "d") == ""
+    assert turns.waits_for(KEY, "d", NOW) == "one of the 1 Jobs that may run at a time"
+    assert turns.waits_for(Key("shop", "a"), "d", NOW) == ""
 
 
 def test_a_resync_finds_what_no_watch_has_shown() -> None:

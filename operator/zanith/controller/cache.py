@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from zanith.api.names import API_VERSION, KIND
 from zanith.controller.decide.observed import JobView
-from zanith.controller.job_view import database_of, is_over, job_view
+from zanith.controller.job_view import database_of, is_at_work, job_view
 from zanith.kube.client import Body
 
 _JOB_NAME = "batch.kubernetes.io/job-name"
@@ -131,12 +132,12 @@ class Cache:
         ]
         return tuple(sorted(views, key=lambda v: (v.attempt, v.created_at)))
 
-    def unfinished_jobs(self) -> Iterator[tuple[Key, str]]:
-        """Migration and database of every Job that has not ended."""
+    def jobs_at_work(self, now: datetime) -> Iterator[tuple[Key, str]]:
+        """Migration and database of every Job whose runner may be at work."""
         for owner, jobs in self._jobs_of.items():
             for job in jobs:
                 body = self._jobs.get(job)
-                if body is not None and not is_over(body):
+                if body is not None and is_at_work(body, now):
                     yield owner, database_of(body)
 
     def versions(self) -> dict[tuple[str, Key], tuple[str, int]]:

@@ -44,7 +44,7 @@ def job_view(job: Body, pods: Iterable[Body]) -> JobView:
         state=state,
         created_at=_required_time(metadata["creationTimestamp"]),
         finished_at=finished_at,
-        deleting=bool(metadata.get("deletionTimestamp")),
+        deleting_since=_time(metadata.get("deletionTimestamp")),
         plan_hash=annotations.get(ANNOTATION_PLAN_HASH, ""),
         run_hash=annotations.get(ANNOTATION_RUN_HASH, ""),
         retry=annotations.get(ANNOTATION_RETRY_USED, ""),
@@ -56,9 +56,10 @@ def job_view(job: Body, pods: Iterable[Body]) -> JobView:
     )
 
 
-def is_over(job: Body) -> bool:
-    """Whether a Job has ended, so that the next of its database may start. One being deleted may still have its pod."""
-    return _state(job.get("status") or {})[0] is not JobState.ACTIVE
+def is_at_work(job: Body, now: datetime) -> bool:
+    """Whether a Job's runner may be at work, so that another of its database has to wait."""
+    view = job_view(job, ())
+    return view.active or view.stopping(now)
 
 
 def database_of(job: Body) -> str:

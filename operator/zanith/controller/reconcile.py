@@ -126,7 +126,7 @@ class Reconciler:
             job_problem=memory.job_problem,
             still_until=memory.still_until,
             execution_synced=spec is None or memory.execution_written == _execution_hash(spec),
-            waits_for=self.turns.waits_for(key, gathered.database) if gathered.database else "",
+            waits_for=self.turns.waits_for(key, gathered.database, gathered.observed.now) if gathered.database else "",
         )
         decision = decide(observed)
         if decision.situation.queued:

@@ -5,6 +5,8 @@ Who works is read off the Jobs themselves, so it is known after a restart too; w
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from zanith.controller.cache import Cache, Key
 
 
@@ -17,9 +19,9 @@ class Turns:
         self._starting: dict[Key, str] = {}
         self._lines: dict[str, list[Key]] = {}
 
-    def waits_for(self, key: Key, database: str) -> str:
+    def waits_for(self, key: Key, database: str, now: datetime) -> str:
         """Who has to finish before this one may start a Job, in words; nothing where nobody has to."""
-        working = {**dict(self._cache.unfinished_jobs()), **self._starting}
+        working = {**dict(self._cache.jobs_at_work(now)), **self._starting}
         holder = next((other for other, its in working.items() if its == database and other != key), None)
         if holder is not None:
             return f"{holder}, which is working on the same database"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zanith.core.identifiers import TableKey
-from zanith.core.sql import SqlProblem, definition_tree, expression_text
+from zanith.core.sql import SqlProblem, definition_tree
+from zanith.core.sql_statements import expression_text, parse_statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,18 @@ class ForeignKeyDefinition:
 
 def index_definition(definition: str) -> IndexDefinition:
     """Of an index; its definition as `pg_get_indexdef` prints it."""
-    index = definition_tree(definition).index_stmt
-    elements = [p.index_elem for p in index.index_params]
+    (statement,) = parse_statements(definition)
+    index = statement.tree
+    elements = [p["index_elem"] for p in index["index_params"]]
     return IndexDefinition(
-        method=index.access_method,
-        keys=tuple(IndexKey(e.name) if e.name else IndexKey(None, expression_text(e.expr)) for e in elements),
-        include=tuple(p.index_elem.name for p in index.index_including_params),
-        where=expression_text(index.where_clause) if index.HasField("where_clause") else None,
-        unique=index.unique,
-        nulls_not_distinct=index.nulls_not_distinct,
+        method=index["access_method"],
+        keys=tuple(
+            IndexKey(e["name"]) if "name" in e else IndexKey(None, expression_text(e["expr"])) for e in elements
+        ),
+        include=tuple(p["index_elem"]["name"] for p in index.get("index_including_params", ())),
+        where=expression_text(index["where_clause"]) if "where_clause" in index else None,
+        unique=index.get("unique", False),
+        nulls_not_distinct=index.get("nulls_not_distinct", False),
     )
 
 

@@ -153,18 +153,6 @@ def definition_tree(definition: str) -> Any:
     return _parse(definition, definition, "must be one statement")
 
 
-def expression_text(node: Any) -> str:
-    """An expression's tree as SQL text, to ask a question with: names exact, spaces the parser's own."""
-    import postgast
-
-    tree = _pb().ParseResult(version=180000)
-    select = tree.stmts.add().stmt.select_stmt
-    select.target_list.add().res_target.val.CopyFrom(node)
-    select.limit_option, select.op = _pb().LIMIT_OPTION_DEFAULT, _pb().SETOP_NONE
-    text: str = postgast.deparse(tree)
-    return text.removeprefix("SELECT ")
-
-
 def same_expression(left: str, right: str) -> bool:
     """Whether two expressions are one, but for spaces, parentheses and the two ways to write a cast."""
     return _shape(_only_target(left, f"SELECT (\n{left}\n)")) == _shape(_only_target(right, f"SELECT (\n{right}\n)"))

@@ -6,7 +6,7 @@ The ledger and the Job appear as views with just what deciding needs, so that th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
@@ -14,6 +14,9 @@ from zanith.api.conditions import Reason
 from zanith.api.spec import MigrationSpec
 from zanith.api.status import ArtifactStatus, MigrationStatus, SnapshotStatus, StepState
 from zanith.planning.plan import Plan
+
+STOP_GRACE = timedelta(minutes=2)
+"""How long a deleted Job is waited for: its pod has 30 s to end."""
 
 
 class JobState(StrEnum):
@@ -60,7 +63,7 @@ class JobView:
     state: JobState
     created_at: datetime
     finished_at: datetime | None = None
-    deleting: bool = False
+    deleting_since: datetime | None = None
     plan_hash: str = ""
     run_hash: str = ""
     """Hash of what the runner was given of the spec."""
@@ -77,8 +80,19 @@ class JobView:
     pod: PodView | None = None
 
     @property
+    def deleting(self) -> bool:
+        return self.deleting_since is not None
+
+    @property
     def active(self) -> bool:
         return self.state is JobState.ACTIVE and not self.deleting
+
+    def stopping(self, now: datetime) -> bool:
+        """Whether its runner may still be at work. On a lost node a deleted pod stays for ever: that is not waited for,
+        the next attempt fences its sessions off."""
+        if self.deleting_since is None or self.state is not JobState.ACTIVE:
+            return False
+        return now - self.deleting_since < STOP_GRACE
 
 
 @dataclass(frozen=True, slots=True)

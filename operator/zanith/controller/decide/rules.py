@@ -81,7 +81,7 @@ def _suspended(observed: Observed, spec: MigrationSpec) -> Situation | None:
     if not spec.suspend:
         return None
     active = tuple(j.name for j in observed.jobs if j.active)
-    if active or any(j.deleting for j in observed.jobs):
+    if active or any(j.stopping(observed.now) for j in observed.jobs):
         message = "stopping: the runner finishes its batch; set spec.suspend to false to go on"
     else:
         message = "suspended; set spec.suspend to false to go on"
@@ -103,7 +103,7 @@ def _job_active(observed: Observed, spec: MigrationSpec) -> Situation | None:
 
 
 def _job_leaving(observed: Observed, spec: MigrationSpec) -> Situation | None:
-    leaving = next((j for j in observed.jobs if j.deleting), None)
+    leaving = next((j for j in observed.jobs if j.stopping(observed.now)), None)
     if leaving is None:
         return None
     return Situation(Reason.RETRYING, f"attempt {leaving.attempt} is stopping", _SOON_S)
