@@ -60,7 +60,10 @@ def test_what_is_declared_covers_what_is_measured(prepared: tuple[Database, Fact
         return
     assert all(v.transactional for v in verdicts), "it did run in a transaction"
     level = planned_level(entry["sql"], replace(facts, sizes=dict.fromkeys([t.key for t in facts.graph.tables], BIG)))
-    if any(lock.blocks_writes and not free_for_readers(table, lock, facts) for table, lock in seen.locks.items()) and seen.work:
+    if (
+        any(lock.blocks_writes and not free_for_readers(table, lock, facts) for table, lock in seen.locks.items())
+        and seen.work
+    ):
         assert level.score >= RiskLevel.HIGH.score, "it blocks for as long as it works"
     assert level is RiskLevel(entry["big"])
     assert planned_level(entry["sql"], facts) is RiskLevel(entry["small"])

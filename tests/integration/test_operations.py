@@ -152,7 +152,12 @@ def _projected(driver: Driver) -> SchemaGraph:
 
 
 def _without_column_order(graph: SchemaGraph) -> Any:
-    return [(t, sorted(t.columns, key=lambda c: c.name)) for t in graph.tables], graph.views, graph.enums, graph.extensions
+    return (
+        [(t, sorted(t.columns, key=lambda c: c.name)) for t in graph.tables],
+        graph.views,
+        graph.enums,
+        graph.extensions,
+    )
 
 
 def test_names_over_63_bytes_are_shortened_with_a_hash() -> None:

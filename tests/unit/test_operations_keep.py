@@ -201,7 +201,8 @@ def test_what_goes_on_through_a_kept_table_is_said() -> None:
         )
     )
     known = ctx(
-        graph=graph(table, CHILD, PARENT, views=(VIEW, replace(VIEW, name="w", depends_on=()))), publications={USERS: (Publication("p"), Publication("q"))}
+        graph=graph(table, CHILD, PARENT, views=(VIEW, replace(VIEW, name="w", depends_on=()))),
+        publications={USERS: (Publication("p"), Publication("q"))},
     )
     assert why("softDropTable", known) == [
         ("medium", f"queries that name public.users fail from now on; its data is kept as {KEPT}"),

@@ -40,7 +40,7 @@ BACKFILL = step(
             Lock.ROW_EXCLUSIVE,
             (USERS,),
             backfill=Backfill(
-                "public", "users", (KeyColumn("id", "bigint"),), (("email", "lower(email)"),), "true", False
+                "public", "users", (KeyColumn("id", "bigint"),), (("email", "lower(email)"),), "true", None
             ),
         ),
     ),
