@@ -44,7 +44,7 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.relkind::text, coalesce(pg_relatio
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
 WHERE n.nspname IN ('public', 'attic', 'loft') AND c.relkind IN ('r', 'p', 'm', 'i', 'I')
 """
-_SIZE = "SELECT pg_relation_size(%s::oid::regclass)"
+_EMPTY = "SELECT oid::bigint FROM pg_class WHERE relkind = 'r' AND relnamespace >= 2200 AND pg_relation_size(oid) = 0"
 _SCANS = "SELECT relid::bigint, coalesce(seq_scan, 0)::bigint FROM pg_stat_xact_user_tables"
 _MODES = {mode.value.replace(" ", "") + "LOCK": mode for mode in Lock}
 
@@ -88,7 +88,7 @@ def _inside(conn: psycopg.Connection[Any], observer: psycopg.Connection[Any], st
     locks = _locks(observer, conn, before)
     scans = {oid: count - scanned.get(oid, 0) for oid, count in conn.execute(_SCANS).fetchall()}
     after = {row[0]: row for row in conn.execute(_RELATIONS).fetchall()}
-    emptied = {oid for oid in after if after[oid][3] == "r" and not conn.execute(_SIZE, [oid]).fetchone()[0]}
+    emptied = {row[0] for row in conn.execute(_EMPTY).fetchall()}
     conn.execute("ROLLBACK")
     work: dict[TableKey, Work] = {}
     for oid, (_, schema, name, kind, file, _) in before.items():
