@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := .venv/.locked
 
-.PHONY: help install demo test check unit integration e2e crds schemas manifests image bench bench-snapshot cluster-up cluster-down lock format clean
+.PHONY: help install demo test check unit integration e2e crds schemas manifests image bench bench-snapshot bench-locks cluster-up cluster-down lock format clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: $(LOCKED) ## benchmarks; they write RESULTS.md
 
 bench-snapshot: $(LOCKED) ## 1,000 models and 3,967 relations: capture, store, load, diff
 	@$(BIN)/python tests/bench/snapshots.py
+
+bench-locks: $(LOCKED) ## what each kind locks and how long, on 2 million rows under load; ten minutes; writes RESULTS.md
+	@$(BIN)/python tests/bench/locks.py
 
 cluster-up: ## a real Kubernetes for tests and the demo; twice is harmless
 	@deploy/cluster up

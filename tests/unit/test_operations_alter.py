@@ -116,6 +116,7 @@ def test_views_functions_publications_and_policies_of_other_tables_are_named() -
         users(),
         other,
         dependents={USERS: (Dependent("function public.f()", needs=("email",)), Dependent("view v", needs=("email",)))},
+        rules={USERS: (Dependent("rule r on public.users", needs=("email",)), Dependent("rule s", needs=("age",)))},
         publications={USERS: (Publication("p", row_filter="(email IS NOT NULL)"), Publication("q"))},
     )
     view = View("public", "v", False, "h", ((USERS, "email"),))
@@ -124,6 +125,7 @@ def test_views_functions_publications_and_policies_of_other_tables_are_named() -
         "view public.v uses public.users.email; drop it first and create it again after",
         "policy q of public.logs uses public.users.email; drop it first",
         "function public.f() uses public.users.email; drop it first",
+        "rule r on public.users uses public.users.email; drop it first",
         "publication p chooses rows by public.users.email; change the publication first",
     ]
 

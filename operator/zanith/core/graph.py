@@ -283,6 +283,8 @@ class Facts:
     """By table: what keeps it from being dropped, beside the views, foreign keys and policies of the graph."""
     functions: tuple[FunctionBody, ...] = ()
     """Functions and procedures of users whose source is text."""
+    rules: Mapping[TableKey, tuple[Dependent, ...]] = field(default_factory=dict)
+    """By table: rules on tables, its own or another's, that use columns of it."""
     trigger_bodies: Mapping[TableKey, tuple[TriggerBody, ...]] = field(default_factory=dict)
     sequences: Mapping[TableKey, tuple[str, ...]] = field(default_factory=dict)
     """Sequences that belong to columns of a table, in its schema."""
@@ -335,6 +337,7 @@ class Facts:
             not_null_names={k: name for k, name in not_null_names.items() if graph.table(k[0]) is not None},
             extension_users=remaining(self.extension_users),
             dependents=_with_kept_aside(moved(remaining(self.dependents)), self.graph, graph, moves),
+            rules=moved(self.rules),
             trigger_bodies=moved(self.trigger_bodies),
             sequences=moved(self.sequences),
             hidden_indexes=moved(self.hidden_indexes),

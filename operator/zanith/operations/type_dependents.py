@@ -39,9 +39,10 @@ def blockers(ctx: StepContext, key: TableKey, column: str) -> Iterator[str]:
         if table.partition_key is not None and _uses(partition_columns, table.partition_key, column):
             yield f"{what} is part of the partition key"
         yield from _policies(graph, table, column)
-        for dependent in ctx.facts.dependents.get(table.key, ()):
-            if column in dependent.needs and dependent.words.startswith(("function ", "procedure ", "rule ")):
-                yield f"{dependent} uses {what}; drop it first"
+        users = [u for u in ctx.facts.dependents.get(table.key, ()) if u.words.startswith(("function ", "procedure "))]
+        for user in (*users, *ctx.facts.rules.get(table.key, ())):
+            if column in user.needs:
+                yield f"{user} uses {what}; drop it first"
         for publication in ctx.facts.publications.get(table.key, ()):
             if publication.row_filter is not None and _uses(_columns, publication.row_filter, column):
                 yield f"publication {publication.name} chooses rows by {what}; change the publication first"

@@ -92,6 +92,7 @@ def _read_rows(conn: Connection[Any], default_schema: str) -> CatalogRows:
             volatile_functions=_ask(cursor, "volatile_functions"),
             mutable_functions=_ask(cursor, "mutable_functions"),
             other_relations=_ask(cursor, "other_relations"),
+            table_rules=_ask(cursor, "table_rules"),
             constrained_domains=_ask(cursor, "constrained_domains", schema),
             functions=_ask(cursor, "functions"),
             sequences=_ask(cursor, "sequences", oids),

@@ -140,6 +140,17 @@ SELECT DISTINCT proname AS name FROM pg_proc WHERE provolatile = 'v' AND prokind
 -- Names of functions that are IMMUTABLE in none of their overloads, wherever they are.
 SELECT proname AS name FROM pg_proc WHERE prokind = 'f' GROUP BY proname HAVING bool_and(provolatile <> 'i');
 
+-- name: table_rules
+-- Rules on tables (CREATE RULE), by the tables whose columns they use.
+SELECT d.refobjid AS table_oid, 'rule ' || quote_ident(r.rulename) || ' on ' || r.ev_class::regclass AS words,
+       array_agg(DISTINCT d.refobjsubid) AS numbers
+FROM pg_rewrite AS r
+JOIN pg_class AS c ON c.oid = r.ev_class AND c.relkind IN ('r', 'p')
+JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                   AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0
+GROUP BY 1, 2
+ORDER BY 2;
+
 -- name: other_relations
 -- What shares its names with tables and is neither table, index nor view.
 SELECT n.nspname AS schema, c.relname AS name

@@ -94,6 +94,7 @@ class CatalogRows:
     around: Sequence[Row] = ()
     mutable_functions: Sequence[Row] = ()
     other_relations: Sequence[Row] = ()
+    table_rules: Sequence[Row] = ()
 
 
 class _Attribute(NamedTuple):
@@ -121,6 +122,7 @@ def facts_from(rows: CatalogRows) -> Facts:
     return Facts(
         **surroundings.extension_facts(rows.extensions, rows.extension_tables, rows.available_extensions),
         **surroundings.dependent_facts(rows.dependents, graph, keys, names),
+        rules=surroundings.rules(rows.table_rules, keys, names),
         **surroundings.source_facts(rows.functions, rows.triggers, keys),
         **surroundings.publication_facts(rows.publications, rows.publication_tables, tables, names),
         sequences=surroundings.grouped_names(rows.sequences, keys),

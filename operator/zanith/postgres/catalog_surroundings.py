@@ -53,6 +53,16 @@ def dependent_facts(rows: Sequence[Row], graph: SchemaGraph, keys: Keys, names: 
     }
 
 
+def rules(rows: Sequence[Row], keys: Keys, names: Names) -> dict[TableKey, tuple[Dependent, ...]]:
+    """Rules of tables, by the tables whose columns they use."""
+    found: defaultdict[TableKey, list[Dependent]] = defaultdict(list)
+    for row in rows:
+        if row["table_oid"] in keys:
+            needed = (names.get((row["table_oid"], n)) for n in row["numbers"])
+            found[keys[row["table_oid"]]].append(Dependent(row["words"], needs=tuple(n for n in needed if n is not None)))
+    return {key: tuple(each) for key, each in found.items()}
+
+
 def source_facts(functions: Sequence[Row], triggers: Sequence[Row], keys: Keys) -> dict[str, Any]:
     """Sources of functions, and of those that triggers call by table."""
     sources = {r["oid"]: r["source"] for r in functions}
