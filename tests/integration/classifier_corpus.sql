@@ -1,5 +1,6 @@
 -- The database the corpus of statements is measured on: a table of each kind, with rows, and what hangs on them.
-CREATE ROLE corpus_reader;
+-- A role belongs to the server, which several databases of this make share; it ends with the server.
+DO $$ BEGIN CREATE ROLE corpus_reader; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 CREATE TYPE mood AS ENUM ('sad', 'happy');
 CREATE TYPE pair AS (one integer, two text);
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,12 @@ import pytest
 from operations_harness.cases import NAMINGS, PLAIN, Case
 from operations_harness.driving import Driver, Recorder, prepare, spec_of
 from operations_harness.processes import wait_until
-from servers import Database
-from zanith.core.errors import ApprovalNeeded, Conflict, NotYet, Refusal, SpecError, StepFailed
+from servers import Database, PostgresServer, create_database, drop_database
+from zanith.core.errors import ApprovalNeeded, Conflict, NotYet, Refusal, SpecError, StepFailed, Stopped
+from zanith.execution.assignment import Assignment, ignore
+from zanith.execution.runner import run_migration
 from zanith.ledger.records import Owner, refusal_key
+from zanith.postgres.connecting import ConnectionSettings
 
 DROP = {"dropColumn": {"table": "users", "column": "email"}}
 ADD = {"addColumn": {"table": "users", "column": "added", "type": "text"}}
@@ -338,3 +342,116 @@ def test_an_applied_migration_is_not_run_again(pg18: Database) -> None:
     recorder = Recorder()
     assert driver.apply(recorder).applied_at == first.applied_at
     assert recorder.seen == []
+
+
+SLOW = (
+    "CREATE FUNCTION slow(v integer) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS "
+    "'BEGIN IF v = 1 THEN PERFORM pg_sleep(6.5); END IF; RETURN v; END'"
+)
+
+
+def test_a_long_statement_gives_signs_of_life_and_holds_its_lock_no_longer_than_it_runs(pg18: Database) -> None:
+    driver = driver_for(
+        pg18, {"rawSql": {"sql": "UPDATE users SET age = slow(age) WHERE id < 3"}}, gates={"maxRisk": 100}
+    )
+    pg18.execute(SLOW)
+    seen: list[Any] = []
+    thread = threading.Thread(target=lambda: seen.append(driver.apply()))
+    began = time.monotonic()
+    thread.start()
+    beat = (
+        "SELECT max(updated_at) - min(started_at) > '4 s' FROM _zanith_migration_checkpoints, _zanith_migration_steps"
+    )
+    wait_until(
+        lambda: pg18.value("SELECT to_regclass('_zanith_migration_steps') IS NOT NULL") and pg18.value(beat),
+        "a heartbeat while the statement runs",
+    )
+    thread.join(30)
+    assert seen
+    assert time.monotonic() - began < 9
+
+
+def test_brief_ddl_that_an_event_trigger_slows_down_comes_to_its_end(pg18: Database) -> None:
+    driver = driver_for(pg18, ADD, execution={"lockTimeout": "200ms"})
+    pg18.execute(
+        "CREATE FUNCTION drag() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); END';"
+        "CREATE EVENT TRIGGER drag ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION drag()"
+    )
+    assert driver.apply().applied_at is not None
+
+
+def test_a_locked_row_is_told_in_the_ledger_and_forgotten_when_it_is_free(pg18: Database) -> None:
+    driver = driver_for(
+        pg18,
+        {"backfill": {"table": "users", "set": {"age": "age + 1000"}, "where": "true"}},
+        execution={"lockTimeout": "100ms"},
+    )
+
+    def waiting() -> Any:
+        return next((c.cursor.get("waiting") for c in driver.record().checkpoints if c.lane == -1), None)
+
+    with pg18.connect() as application:
+        application.execute("BEGIN")
+        application.execute("SELECT FROM users WHERE id = 7 FOR UPDATE")
+        thread = threading.Thread(target=driver.apply)
+        thread.start()
+        assert "locked by another transaction" in wait_until(waiting, "the ledger says what is waited for")
+        application.execute("COMMIT")
+    thread.join(20)
+    assert waiting() is None
+    assert pg18.value("SELECT count(*) FROM users WHERE age < 1000") == 0
+
+
+def test_a_stop_cancels_a_batch_that_takes_long(pg18: Database) -> None:
+    driver = driver_for(pg18, {"backfill": {"table": "users", "set": {"age": "slow(age)"}, "where": "true"}})
+    pg18.execute(SLOW)
+    stop = threading.Event()
+    session_started = threading.Event()
+
+    def report(progress: Any) -> None:
+        if progress.event == "statement_started":
+            session_started.set()
+
+    ended: list[Any] = []
+
+    def run() -> None:
+        try:
+            run_migration(driver.settings, Assignment(spec=driver.spec), stop=stop, report=report)
+        except Stopped as stopped:
+            ended.append(stopped)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert session_started.wait(10)
+    time.sleep(0.5)  # into the batch
+    began = time.monotonic()
+    stop.set()
+    thread.join(10)
+    assert ended and time.monotonic() - began < 3
+
+
+def test_rows_of_a_child_table_without_a_key_are_not_passed_over(postgres_15: PostgresServer) -> None:
+    database = create_database(postgres_15)
+    database.execute(
+        "CREATE TABLE parent (id int PRIMARY KEY, n int DEFAULT 0); CREATE TABLE child () INHERITS (parent)"
+    )
+    database.execute("ALTER TABLE child ALTER id DROP NOT NULL")
+    database.execute("INSERT INTO parent VALUES (1); INSERT INTO child VALUES (NULL)")
+    driver = Driver(database, spec_of([{"backfill": {"table": "parent", "set": {"n": "n + 1"}, "where": "true"}}]))
+    with pytest.raises(StepFailed, match="have no key"):
+        driver.apply()
+    drop_database(database)
+
+
+def test_an_owner_without_create_on_the_schema_goes_on_with_the_five_tables_that_are_there(pg18: Database) -> None:
+    driver_for(pg18, ADD).apply()
+    pg18.execute(
+        "CREATE ROLE keeper LOGIN PASSWORD 'k'; REVOKE CREATE ON SCHEMA public FROM PUBLIC; ALTER TABLE users OWNER TO keeper;"
+        "GRANT ALL ON _zanith_migrations, _zanith_migration_steps, _zanith_schema_snapshots, _zanith_migration_artifacts, "
+        "_zanith_migration_checkpoints TO keeper"
+    )
+    other = spec_of([{"addColumn": {"table": "users", "column": "more", "type": "text"}}], migration_id="second")
+    settings = ConnectionSettings.from_dsn(pg18.dsn_as("keeper", "k"), "public")
+    record = run_migration(settings, Assignment(spec=other), stop=threading.Event(), report=ignore)
+    assert record.applied_at is not None
+    pg18.execute("REASSIGN OWNED BY keeper TO postgres; DROP OWNED BY keeper; DROP ROLE keeper")

@@ -32,7 +32,6 @@ CORPUS = Path(__file__).resolve().parents[1] / "integration" / "classifier_corpu
 SETUP = CORPUS.with_suffix(".sql")
 GRAPH = CORPUS.with_suffix(".graph.json")
 """The same database as a graph, for the unit tests."""
-ROLES = ("corpus_reader",)
 
 _LOCKS = """
 SELECT c.oid::bigint, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
@@ -62,7 +61,6 @@ class Measured:
 def corpus_database(server: PostgresServer) -> Iterator[Database]:
     """The database the corpus is measured on, prepared; gone afterwards."""
     database = create_database(server)
-    database.roles.extend(ROLES)
     try:
         database.execute(SETUP.read_text())
         yield database

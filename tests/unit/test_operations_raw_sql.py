@@ -552,3 +552,11 @@ def test_what_foreign_keys_reach_is_locked_however_far_and_in_circles() -> None:
     deleting = RawSql(sql="DELETE FROM orders")
     assert set(deleting.statements(ctx)[0].on) == {USERS, ORDERS}
     assert "user_triggers_fire" not in {reason for _, reason in brief(deleting.findings(ctx))}
+
+
+def test_labels_of_an_enum_in_their_order() -> None:
+    graph = after(
+        "CREATE TYPE size AS ENUM ('m'); ALTER TYPE size ADD VALUE 's' BEFORE 'm'; ALTER TYPE size ADD VALUE 'l' AFTER 'm';"
+        "ALTER TYPE size ADD VALUE IF NOT EXISTS 'l'; ALTER TYPE size ADD VALUE 'xl'; ALTER TYPE size RENAME VALUE 'm' TO 'M'"
+    )
+    assert {e.name: e.labels for e in graph.enums} == {"mood": ("sad", "happy"), "size": ("s", "M", "l", "xl")}

@@ -136,9 +136,7 @@ def _begun(spec: MigrationSpec, record: MigrationRecord) -> _Begun:
         return _Begun(None, frozenset())
     if spec_digests(spec)[: len(record.frozen.digests)] != record.frozen.digests:
         raise _changed("it began")
-    indexes = {attempt.step_index for attempt in record.attempts}
-    done = frozenset(i for i in indexes if (latest := record.latest(i)) is not None and latest.status == "done")
-    return _Begun(record.frozen.plan, done)
+    return _Begun(record.frozen.plan, record.done)
 
 
 def _plan(spec: MigrationSpec, facts: Facts, begun: _Begun) -> Plan:

@@ -106,8 +106,7 @@ def _planned(conn: Connection[Any], settings: ConnectionSettings, spec: Migratio
     try:
         if record.frozen is None:
             return Look(record, plan=plan_migration(spec, facts))
-        done = {a.step_index for a in record.attempts if a.status == "done"}
-        return Look(record, plan=extend_plan(record.frozen.plan, spec, facts, done=done))
+        return Look(record, plan=extend_plan(record.frozen.plan, spec, facts, done=record.done))
     except SpecError as error:
         return Look(record, plan_trouble=trouble_of(error))
 

@@ -8,7 +8,9 @@ Commits inside the loop are asynchronous: rows and checkpoint are lost together 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -22,6 +24,7 @@ from zanith.core.sql import parse_expression, raw
 from zanith.core.statement import Backfill
 from zanith.execution.assignment import Progress
 from zanith.execution.session import Session
+from zanith.execution.watching import watched
 from zanith.ledger.named_queries import TABLES
 from zanith.planning.plan import PlannedStep
 from zanith.postgres.locks import older_writers
@@ -44,6 +47,8 @@ class _Walk:
     session: Session
     step: PlannedStep
     backfill: Backfill
+    waiting: Callable[[str], None]
+    going_on: Callable[[], None]
     cursor: dict[str, Any] = field(default_factory=dict)
     rows_done: int = 0
     batch: float = FIRST_BATCH
@@ -90,9 +95,18 @@ class _Walk:
         return parse_expression(self.backfill.where).composed if self.cursor["pass"] == 1 else self.unfinished()
 
 
-def run_backfill(session: Session, step: PlannedStep, backfill: Backfill) -> None:
-    """Walk to the end, from wherever the checkpoint stands. Raises NotYet, Stopped, StepFailed or Conflict."""
-    walk = _Walk(session, step, backfill)
+def run_backfill(
+    session: Session,
+    step: PlannedStep,
+    backfill: Backfill,
+    waiting: Callable[[str], None],
+    going_on: Callable[[], None],
+) -> None:
+    """Walk to the end, from wherever the checkpoint stands. Raises NotYet, Stopped, StepFailed or Conflict.
+
+    `waiting` is told in words what holds the walk up, and `going_on` that it is over: both reach the ledger.
+    """
+    walk = _Walk(session, step, backfill, waiting, going_on)
     session.set("synchronous_commit", "off")
     # A range's plan for one pair of values is right for all; the generic one may prefer to read the whole table.
     session.set("plan_cache_mode", "force_custom_plan")
@@ -134,9 +148,10 @@ def _walk_range(walk: _Walk) -> None:
         except RETRIED:
             walk.session.check_stop()
             walk.batch = max(1.0, walk.batch / 2)
-            _tell(walk, "waiting", f"a row of {walk.table} is locked by another transaction")
+            walk.waiting(f"a row of {walk.table} is locked by another transaction")
             walk.session.sleep(0.2)
             continue
+        walk.going_on()
         took_s = time.monotonic() - began
         walk.rows_done += changed
         if full:
@@ -232,9 +247,7 @@ def _wait_for_older_writers(walk: _Walk) -> None:
     waited_for = older_writers(walk.session.conn, walk.table)
     pause_s = 0.02
     while waited_for:
-        _tell(walk, "waiting", f"{len(waited_for)} older transactions still write to {walk.table}")
-        if pause_s >= 1.0:
-            walk.session.ledger.heartbeat(walk.session.migration_id, walk.step.index)
+        walk.waiting(f"{len(waited_for)} older transactions still write to {walk.table}")
         walk.session.sleep(pause_s)
         pause_s = min(pause_s * 1.5, 2.0)
         waited_for &= older_writers(walk.session.conn, walk.table)
@@ -246,6 +259,13 @@ def _upper_bound(walk: _Walk) -> list[str] | None:
         _key_texts(walk), table_ident(walk.table), _key_order(walk, sql.SQL(" DESC"))
     )
     row = _execute(walk, question, [])
+    if row is not None and None in row:
+        # Inheritance: a child's key column may be nullable, and NULLs sort first here. No range would hold such a row.
+        raise StepFailed(
+            f"rows of {walk.table} or of tables that inherit from it have no key (NULL); give them one, then set the "
+            "annotation zanith.io/retry",
+            step=walk.step.index,
+        )
     return None if row is None else list(row)
 
 
@@ -309,5 +329,7 @@ def _doing(walk: _Walk) -> str:
 
 def _execute(walk: _Walk, statement: sql.Composed, values: list[Any]) -> tuple[Any, ...] | None:
     """With PostgreSQL's own $1 placeholders: a spec's expression may hold a percent sign."""
-    with RawCursor(walk.session.conn) as cursor:
+    session = walk.session
+    beat = partial(session.beat, walk.step.index)
+    with watched(session.conn, session.stop, beat), RawCursor(session.conn) as cursor:
         return cursor.execute(statement, values).fetchone()

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from zanith.postgres.connecting import ConnectionSettings
 
 TERMINATION_LOG = Path("/dev/termination-log")
 MAX_MESSAGE = 2000
+CRASHED = 1
 BATCH_LOG_EVERY_S = 5.0
 
 
@@ -41,6 +43,11 @@ def main(argv: Sequence[str]) -> int:
     except ZanithError as error:
         _end(options.termination_log, error.exit_code, error.reason, error.message, error.step)
         return int(error.exit_code)
+    except Exception as error:  # noqa: BLE001 -- the end of the process: a traceback could hold row values
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"an error nobody foresaw: {type(error).__name__} in {Path(where.filename).name}:{where.lineno}"
+        _end(options.termination_log, CRASHED, "Retrying", message, None)
+        return CRASHED
 
 
 def _run(options: argparse.Namespace, stop: threading.Event) -> int:
@@ -142,7 +149,7 @@ def write_line(event: str, **fields: Any) -> None:
     sys.stdout.flush()
 
 
-def _end(path: Path, code: ExitCode, reason: str, message: str, step: int | None) -> None:
+def _end(path: Path, code: int, reason: str, message: str, step: int | None) -> None:
     """The last word, to the log and to the termination log where there is one."""
     last = {"exitCode": int(code), "reason": reason, "message": message[:MAX_MESSAGE], "step": step}
     write_line("ended", **last)

@@ -25,7 +25,7 @@ FULL_WAIT_EVERY = 10
 STATEMENT_GRACE_S = 1.0
 DEADLOCK_SHARE = 0.5
 """How much of deadlock_timeout a statement that locks several tables may wait for one of them."""
-RETRIED = (errors.LockNotAvailable, errors.DeadlockDetected, errors.QueryCanceled, errors.SerializationFailure)
+RETRIED = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 
 
 def with_lock_attempts(
@@ -33,21 +33,28 @@ def with_lock_attempts(
     tables: tuple[TableKey, ...],
     lock: Lock,
     waiting: Callable[[str], Any],
-    attempt: Callable[[], None],
+    attempt: Callable[[bool], None],
 ) -> None:
     """Run `attempt`, a whole transaction, until its locks were free in time. Raises Stopped, or psycopg's other errors.
 
-    `waiting` is told in words why it is not running yet.
+    `attempt` is told whether the statement may take as long as it needs once it has its locks: so after one that took
+    too long with nobody in its way (an event trigger, thousands of partitions). `waiting` is told in words why it is
+    not running yet.
     """
-    tries = 0
+    tries, patient = 0, False
     while True:
         session.check_stop()
         tries += 1
         wait_s = _wait_s(session, tables, lock, tries, waiting)
         try:
             _limit(session, wait_s)
-            attempt()
+            attempt(patient)
             return
+        except errors.QueryCanceled:
+            session.check_stop()
+            patient = patient or not blockers_of(session.conn, tables, lock)
+            waiting(f"the statement under {lock.value} on {_names(tables)} took longer than it may wait; trying again")
+            session.sleep(min(0.1 * tries, 1.0))
         except RETRIED:
             session.check_stop()
             waiting(f"the {lock.value} lock on {_names(tables)} was not free within {round(wait_s * 1000)} ms")

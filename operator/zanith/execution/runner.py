@@ -13,6 +13,7 @@ from zanith.execution.assignment import Assignment, Progress, ReadExecution, Rep
 from zanith.execution.probing import ask, askable_at_once, refused
 from zanith.execution.session import Session, open_session
 from zanith.execution.steps import StepRun
+from zanith.ledger.named_queries import TABLES
 from zanith.ledger.reading import check_shape, read_migration
 from zanith.ledger.records import FrozenPlan, MigrationRecord, Owner
 from zanith.ledger.writing import Attempt
@@ -25,6 +26,7 @@ from zanith.postgres.sqlstates import translated
 
 OUTAGE_PATIENCE_S = 60.0
 """How long an outage is waited out in the pod before it is given back."""
+ALL_TABLES = frozenset(TABLES)
 WAITED_OUT = frozenset({"DatabaseUnreachable"})
 
 
@@ -49,7 +51,7 @@ def run_migration(
                 settings, assignment, application_name=name, stop=stop, report=report, read_execution=read_execution
             )
             outage_since, pause_s = None, 0.2
-            with session.conn:
+            with session.conn, translated(f"running migration {assignment.spec.migration_id}"):
                 return _Run(session).run()
         except NotYet as error:
             now = time.monotonic()
@@ -71,8 +73,8 @@ class _Run:
     def run(self) -> MigrationRecord:
         session = self.session
         with translated("reading and preparing the five tables"):
-            check_shape(session.conn, session.settings.schema)
-            session.ledger.create_tables()
+            if check_shape(session.conn, session.settings.schema) != ALL_TABLES:
+                session.ledger.create_tables()
             session.ledger.grant_observer()
             session.ledger.interrupt_leftovers()
             record = self._read()
@@ -86,7 +88,7 @@ class _Run:
             )
         plan = self._plan(record)
         session.tell(Progress("planned", steps_total=len(plan.steps), message=plan.hash))
-        self._execute(plan, _done_steps(record))
+        self._execute(plan, record.done)
         return self._read()
 
     def _read(self) -> MigrationRecord:
@@ -131,7 +133,7 @@ class _Run:
         if frozen is None:
             plan = plan_migration(assignment.spec, facts)
         else:
-            plan = extend_plan(frozen.plan, assignment.spec, facts, done=_done_steps(record))
+            plan = extend_plan(frozen.plan, assignment.spec, facts, done=record.done)
         if assignment.expected_plan_hash not in ("", plan.hash):
             raise NotYet(f"the plan changed to {plan.hash} meanwhile; it is looked at again", reason="Retrying")
         refused_by = refusal(plan, assignment.spec.gates)
@@ -229,9 +231,3 @@ class _Run:
         except (psycopg.Error, Conflict):
             # The first error is the one to tell; the row is settled by the next holder of the lock.
             return
-
-
-def _done_steps(record: MigrationRecord) -> frozenset[int]:
-    """Steps whose newest settled attempt is done."""
-    newest = {a.step_index: a.status for a in record.attempts if a.status in ("done", "reverted")}
-    return frozenset(index for index, status in newest.items() if status == "done")

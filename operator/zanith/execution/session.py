@@ -105,6 +105,8 @@ class Session:
     def beat(self, step_index: int) -> None:
         """A heartbeat from a connection of its own; safe to call from another thread."""
         with connect(self.settings, application_name="zanith heartbeat", connect_timeout_s=3) as conn:
+            # Never queue: where the row is held, its holder is alive.
+            conn.execute("SET lock_timeout = '200ms'")
             Ledger(conn, self.settings.schema).heartbeat(self.migration_id, step_index)
 
     def fail(self, error: psycopg.Error, doing: str, step: int | None = None) -> NoReturn:

@@ -77,7 +77,7 @@ class StepRun:
         first = statements[0]
         try:
             if first.backfill is not None:
-                run_backfill(self.session, self.step, first.backfill)
+                run_backfill(self.session, self.step, first.backfill, self._waiting, self._going_on)
                 self._advance(after, last=last)
             elif not first.transactional:
                 self._run_outside(number, first)
@@ -91,18 +91,21 @@ class StepRun:
 
     def _run_locked(self, number: int, statements: tuple[Statement, ...], after: int, *, last: bool) -> None:
         """Under a lock that has to be waited for: the ledger first, the statement last, so that it is held for the
-        commit only. One that works through the table takes the lock as any other, and then as long as it needs."""
+        commit only. One that works through the table takes the lock as any other, and then as long as it needs.
+        """
         tables = tuple(dict.fromkeys(t for s in statements for t in s.on))
         lock = max((s.lock for s in statements), key=lambda m: m.strength)
         heavy = any(s.work is not Work.CATALOG for s in statements)
 
-        def attempt() -> None:
+        def attempt(patient: bool) -> None:
+            after_it = {"statement": after, "state": "pending"}
             with self._cursor_kept(), self.session.conn.transaction():
-                self._move({"statement": after, "state": "pending"}, last=last)
+                if not heavy:
+                    self._move(after_it, last=last)
                 self._ask_under_lock(number, statements[0])
-                if heavy:
+                if heavy or patient:
                     # The first table is the one worked through; what is locked beside it is locked for less.
-                    if not any(s.locks_itself for s in statements):
+                    if tables and not any(s.locks_itself for s in statements):
                         self.session.lock_table(tables[0], statements[0].lock)
                     self.session.no_limits_here()
                 with self._watched() if heavy else nullcontext():
@@ -111,6 +114,9 @@ class StepRun:
                         self.session.conn.execute(raw(statement.sql))
                         if statement.renames is not None:
                             self.session.ledger.move_artifacts(*statement.renames)
+                if heavy:
+                    # Last: a heartbeat has to reach the row that this takes.
+                    self._move(after_it, last=last)
 
         try:
             with_lock_attempts(self.session, tables, lock, self._waiting, attempt)
@@ -146,6 +152,8 @@ class StepRun:
                     with conn.transaction():
                         self._move({"statement": number, "state": "pending"}, last=False)
                 self._fail(error)
+            finally:
+                self.session.limits_off()
 
     def _drop_leftover(self, statement: Statement) -> None:
         """Away with an INVALID index that our dead attempt left, once nobody builds it."""
@@ -156,7 +164,10 @@ class StepRun:
         while being_built(conn, leftover.oid):
             self._waiting(f"index {asked.schema}.{asked.index} is being built by another session")
             self.session.sleep(1.0)
-        drop_index_concurrently(conn, asked.schema, asked.index)
+        self.session.set("lock_timeout", "0")
+        with self._watched():
+            drop_index_concurrently(conn, asked.schema, asked.index)
+        self.session.limits_off()
 
     def _advance(self, after: int, *, last: bool) -> None:
         with self.session.conn.transaction():
@@ -196,6 +207,12 @@ class StepRun:
             self._move(self.cursor | {"waiting": why}, last=False)
         self.session.notify()
 
+    def _going_on(self) -> None:
+        """What was waited for is over."""
+        if "waiting" in self.cursor:
+            with self.session.conn.transaction():
+                self._move({k: v for k, v in self.cursor.items() if k != "waiting"}, last=False)
+
     def _keep(self, statement: Statement) -> None:
         draft = statement.artifact
         if draft is None:
@@ -230,7 +247,7 @@ class StepRun:
         if not statement.cleanup or self.session.conn.broken:
             return
 
-        def attempt() -> None:
+        def attempt(_patient: bool) -> None:
             with self._cursor_kept(), self.session.conn.transaction():
                 for text in statement.cleanup:
                     self.session.conn.execute(raw(text))

@@ -15,10 +15,8 @@ SELECT applied_at FROM {migrations} WHERE id = %(id)s;
 -- Attempts of its steps, oldest first, without their SQL; of a refusal only the first line, which names the plan.
 SELECT migration_id, step_index, operation_kind, risk_level, risk_score, status, error, started_at, finished_at,
        CASE WHEN status = 'failed' THEN substring(sql FROM '^-- plan ([^\n]*)') END AS refused_plan
-FROM {steps}
-WHERE migration_id = %(id)s
-ORDER BY step_index, started_at
-LIMIT 5000;
+FROM (SELECT * FROM {steps} WHERE migration_id = %(id)s ORDER BY started_at DESC LIMIT 5000) AS newest
+ORDER BY step_index, started_at;
 
 -- name: checkpoints
 -- Its statement cursors (lane -1) and key ranges.

@@ -132,6 +132,12 @@ class MigrationRecord:
         """Whether the migration began: a refusal does not begin one."""
         return self.frozen is not None
 
+    @property
+    def done(self) -> frozenset[int]:
+        """Steps whose newest settled attempt is done: neither undone since, nor only begun."""
+        settled = {a.step_index: a.status for a in self.attempts if a.status in ("done", "reverted")}
+        return frozenset(index for index, status in settled.items() if status == "done")
+
     def latest(self, step_index: int) -> StepAttempt | None:
         """The newest attempt of a step."""
         rows = [a for a in self.attempts if a.step_index == step_index]

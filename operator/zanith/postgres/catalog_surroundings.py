@@ -59,7 +59,9 @@ def rules(rows: Sequence[Row], keys: Keys, names: Names) -> dict[TableKey, tuple
     for row in rows:
         if row["table_oid"] in keys:
             needed = (names.get((row["table_oid"], n)) for n in row["numbers"])
-            found[keys[row["table_oid"]]].append(Dependent(row["words"], needs=tuple(n for n in needed if n is not None)))
+            found[keys[row["table_oid"]]].append(
+                Dependent(row["words"], needs=tuple(n for n in needed if n is not None))
+            )
     return {key: tuple(each) for key, each in found.items()}
 
 

@@ -28,7 +28,7 @@ def judge_new_constraint(
         return _unique(scope, key, table, constraint, columns)
     verdict = Verdict("ALTER TABLE", locks={key: Lock.ACCESS_EXCLUSIVE})
     if kind == "CONSTR_EXCLUSION":
-        return verdict.joined(Verdict("ALTER TABLE", RiskLevel.HIGH, work=Work.BUILD)).with_finding(
+        return verdict.joined(Verdict("ALTER TABLE", RiskLevel.HIGH, work=Work.BUILD, unseen=True)).with_finding(
             RiskLevel.HIGH,
             ReasonCode.FULL_SCAN_UNDER_LOCK,
             f"an EXCLUDE constraint builds its index over {key} while reads and writes wait; PostgreSQL has no other form",
@@ -147,10 +147,12 @@ def judge_drop(scope: Scope, key: TableKey, table: Table | None, name: str, *, c
             ReasonCode.DROPS_UNIQUE_CONSTRAINT,
             f"{constraint.name} of {key} and its index are gone: duplicates are let in, and what used the index scans",
         )
+    if table is not None and table.partition_key is not None and constraint.kind != "check":
+        verdict = verdict.joined(Verdict("ALTER TABLE", unseen=True))  # its partitions' constraints have other names
     if not cascades:
         return verdict
     locks |= dict.fromkeys(scope.children(key), Lock.ACCESS_EXCLUSIVE)
-    return verdict.with_finding(
+    return verdict.joined(Verdict("ALTER TABLE", unseen=True)).with_finding(
         RiskLevel.DESTRUCTIVE,
         ReasonCode.DROPS_FOREIGN_KEY,
         f"CASCADE drops what depends on {constraint.name} of {key} as well, foreign keys of other tables among it",

@@ -26,6 +26,7 @@ def judge_create_index(tree: Tree, scope: Scope) -> Verdict:
         missing=scope.absent(key),
         transactional=not concurrently,
         done_when=IndexIsValid(key.schema, name, key.name) if concurrently and name else None,
+        unseen=len(family) > 1,  # the indexes of partitions have names of their own
     )
     verdict = verdict.with_finding(RiskLevel.LOW, ReasonCode.ADDS_INDEX, f"an index of {key} is built")
     if tree.get("unique"):

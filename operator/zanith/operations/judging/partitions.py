@@ -17,7 +17,7 @@ def judge_attach(scope: Scope, key: TableKey, command: Tree) -> Verdict:
     locks = dict.fromkeys(scope.family(part) or [part], Lock.ACCESS_EXCLUSIVE)
     locks[key] = Lock.SHARE_UPDATE_EXCLUSIVE
     locks |= dict.fromkeys([*scope.parents(key), *scope.parents(part)], Lock.SHARE_ROW_EXCLUSIVE)
-    verdict = Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, work=Work.SCAN).with_finding(
+    verdict = Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, work=Work.SCAN, unseen=True).with_finding(
         RiskLevel.MEDIUM,
         ReasonCode.FULL_SCAN_UNDER_LOCK,
         f"{part} is read as a whole, and indexes it lacks are built, while reads and writes of it wait",
@@ -31,13 +31,13 @@ def judge_detach(scope: Scope, key: TableKey, command: Tree) -> Verdict:
     part = scope.key(command["name"])
     if command.get("concurrent"):
         locks = {key: Lock.SHARE_UPDATE_EXCLUSIVE, part: Lock.ACCESS_EXCLUSIVE}
-        return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, transactional=False)
+        return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, transactional=False, unseen=True)
     family = scope.family(part) or [part]
     locks = dict.fromkeys([key, *family, *scope.parents(key)], Lock.ACCESS_EXCLUSIVE)
     default = scope.default_partition(key)
     if default is not None:
         locks[default] = Lock.ACCESS_EXCLUSIVE
-    return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks).with_finding(
+    return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, unseen=True).with_finding(
         RiskLevel.MEDIUM,
         ReasonCode.LOCKS_SECOND_TABLE,
         f"all of {key} waits for an instant, not {part} alone",
@@ -49,7 +49,7 @@ def judge_finalize(scope: Scope, key: TableKey, command: Tree) -> Verdict:
     """DETACH PARTITION ... FINALIZE, which completes one that was interrupted."""
     part = scope.key(command["name"])
     locks = {key: Lock.SHARE_UPDATE_EXCLUSIVE, part: Lock.ACCESS_EXCLUSIVE}
-    return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks)
+    return Verdict("ALTER TABLE", RiskLevel.MEDIUM, locks, unseen=True)
 
 
 def with_default(scope: Scope, parent: TableKey) -> Verdict:

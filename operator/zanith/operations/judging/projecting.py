@@ -13,13 +13,13 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from zanith.core.errors import SpecError
-from zanith.core.graph import Column, Constraint, ConstraintKind, EnumType, SchemaGraph, Table
+from zanith.core.graph import EnumType, SchemaGraph, Table
 from zanith.core.identifiers import TableKey
-from zanith.core.sql import SqlProblem, parse_expression, parse_type, printed
-from zanith.core.sql_statements import ParsedStatement, Tree, expression_text, index_element_text, type_text
-from zanith.operations import parts
+from zanith.core.sql import SqlProblem
+from zanith.core.sql_statements import ParsedStatement, Tree, expression_text, index_element_text
 from zanith.operations.index import AddIndex
 from zanith.operations.judging.default_names import default_name
+from zanith.operations.judging.table_actions import new_column, project_actions, without_constraint
 from zanith.operations.judging.typed_tables import create_table_of
 from zanith.operations.judging.verdict import Scope, names
 from zanith.operations.step_context import StepContext
@@ -98,7 +98,7 @@ def _with_renamed_column(table: Table, old: str, new: str) -> Table:
 
 def _with_renamed_constraint(table: Table, old: str, new: str) -> Table:
     found = next((c for c in table.constraints if c.name == old), None)
-    return table if found is None else _without_constraint(table, old).with_constraint(replace(found, name=new))
+    return table if found is None else without_constraint(table, old).with_constraint(replace(found, name=new))
 
 
 def _with_renamed_index(table: Table, old: str, new: str) -> Table:
@@ -106,10 +106,6 @@ def _with_renamed_index(table: Table, old: str, new: str) -> Table:
     if found is None:
         return _with_renamed_constraint(table, old, new)
     return table.without_index(old).with_index(replace(found, name=new))
-
-
-def _without_constraint(table: Table, name: str) -> Table:
-    return replace(table, constraints=tuple(c for c in table.constraints if c.name != name))
 
 
 def _set_schema(tree: Tree, scope: Scope) -> SchemaGraph:
@@ -129,7 +125,7 @@ def _create_table(tree: Tree, scope: Scope) -> SchemaGraph:
     if typed is not None:
         graph = typed.project(StepContext(scope.facts, "", 1))
         return graph.with_changed(key, _with_default_primary_key)
-    columns = tuple(_new_column(n["column_def"], scope) for n in tree.get("table_elts", ()) if "column_def" in n)
+    columns = tuple(new_column(n["column_def"], key) for n in tree.get("table_elts", ()) if "column_def" in n)
     return scope.graph.with_table(Table(key.schema, key.name, columns))
 
 
@@ -140,156 +136,6 @@ def _with_default_primary_key(table: Table) -> Table:
         if primary is None
         else _with_renamed_constraint(table, primary.name, default_name(table.name, [], "pkey"))
     )
-
-
-def _new_column(definition: Tree, scope: Scope) -> Column:
-    """A column as ADD COLUMN or CREATE TABLE defines it."""
-    given = {c["constraint"]["contype"]: c["constraint"] for c in definition.get("constraints", ())}
-    kind = parse_type(type_text(definition["type_name"]))
-    default = None
-    if "CONSTR_DEFAULT" in given:
-        default = parts.printed_default(parse_expression(expression_text(given["CONSTR_DEFAULT"]["raw_expr"])), kind)
-    generated = given.get("CONSTR_GENERATED")
-    identity = given.get("CONSTR_IDENTITY")
-    return Column(
-        name=definition["colname"],
-        type=kind.canonical,
-        not_null=bool(given.keys() & {"CONSTR_NOTNULL", "CONSTR_PRIMARY", "CONSTR_IDENTITY"}) or kind.serial,
-        default=expression_text(generated["raw_expr"]) if generated is not None else default,
-        identity=None if identity is None else "always" if identity.get("generated_when") == "a" else "by_default",
-        generated=None if generated is None else "virtual" if generated.get("generated_kind") == "v" else "stored",
-    )
-
-
-def _alter_table(tree: Tree, scope: Scope) -> SchemaGraph:
-    graph = scope.graph
-    key = scope.key(tree["relation"])
-    if tree.get("objtype") != "OBJECT_TABLE" or graph.table(key) is None:
-        return graph
-    for node in tree["cmds"]:
-        action = node["alter_table_cmd"]
-        change = _ACTIONS_OF_TABLES.get(action["subtype"])
-        if change is not None:
-            graph = graph.with_changed(key, _bound(change, action, scope))
-    return graph
-
-
-def _bound(change: Callable[[Table, Tree, Scope], Table], action: Tree, scope: Scope) -> Callable[[Table], Table]:
-    return lambda table: change(table, action, scope)
-
-
-def _added_column(table: Table, action: Tree, scope: Scope) -> Table:
-    definition = action["def"]["column_def"]
-    if table.column(definition["colname"]) is not None:
-        return table
-    table = table.with_column(_new_column(definition, scope))
-    for item in definition.get("constraints", ()):
-        table = _added_constraint(table, {"def": item}, scope, [definition["colname"]])
-    return table
-
-
-def _added_constraint(table: Table, action: Tree, scope: Scope, columns: list[str] | None = None) -> Table:
-    constraint = action["def"]["constraint"]
-    kind = _KINDS.get(constraint["contype"])
-    if kind is None:
-        return table
-    keys = columns or names(constraint.get("keys")) or names(constraint.get("fk_attrs"))
-    if kind == "check":
-        used = parse_expression(expression_text(constraint["raw_expr"])).columns
-        keys = [c.name for c in table.columns if c.name in used]
-    index = next((i for i in table.indexes if i.name == constraint.get("indexname")), None)
-    if index is None and "indexname" in constraint:
-        return table  # it is the constraint's own by now
-    if index is not None:
-        keys, table = list(index.columns), table.without_index(index.name)
-    named = [] if kind == "primary_key" else keys[:1] if kind == "check" else keys
-    found = Constraint(
-        name=constraint.get("conname") or default_name(table.name, named, _SUFFIXES[kind]),
-        kind=kind,
-        definition=_definition(kind, constraint, keys, scope),
-        columns=tuple(keys),
-        validated=not constraint.get("skip_validation", False),
-        references=scope.key(constraint["pktable"]) if kind == "foreign_key" else None,
-    )
-    if kind == "primary_key":
-        for column in keys:
-            table = parts.with_not_null(table, column, True)
-    return table.with_constraint(found)
-
-
-def _definition(kind: ConstraintKind, constraint: Tree, keys: list[str], scope: Scope) -> str:
-    """As `pg_get_constraintdef` prints it, but for options that none of the typed kinds reads."""
-    columns = ", ".join(printed(c) for c in keys)
-    if kind == "check":
-        text = f"CHECK (({expression_text(constraint['raw_expr'])}))"
-    elif kind == "foreign_key":
-        parent = scope.key(constraint["pktable"])
-        found = scope.table(parent)
-        primary = found.primary_key.columns if found is not None and found.primary_key is not None else ()
-        referenced = ", ".join(printed(c) for c in names(constraint.get("pk_attrs")) or primary)
-        where = f"({referenced})" if referenced else ""
-        text = f"FOREIGN KEY ({columns}) REFERENCES {printed(parent.schema)}.{printed(parent.name)}{where}"
-    else:
-        text = f"{'PRIMARY KEY' if kind == 'primary_key' else 'UNIQUE'} ({columns})"
-    return f"{text} NOT VALID" if constraint.get("skip_validation") else text
-
-
-_KINDS: dict[str, ConstraintKind] = {
-    "CONSTR_CHECK": "check",
-    "CONSTR_UNIQUE": "unique",
-    "CONSTR_PRIMARY": "primary_key",
-    "CONSTR_FOREIGN": "foreign_key",
-}
-_SUFFIXES: dict[ConstraintKind, str] = {"check": "check", "unique": "key", "primary_key": "pkey", "foreign_key": "fkey"}
-
-
-def _validated(table: Table, action: Tree, scope: Scope) -> Table:
-    found = next((c for c in table.constraints if c.name == action["name"]), None)
-    return (
-        table
-        if found is None
-        else table.with_constraint(
-            replace(found, validated=True, definition=found.definition.removesuffix(" NOT VALID"))
-        )
-    )
-
-
-def _changed_column(change: Callable[[Column, Tree], Column]) -> Callable[[Table, Tree, Scope], Table]:
-    def apply(table: Table, action: Tree, scope: Scope) -> Table:
-        column = table.column(action["name"])
-        return table if column is None else table.with_column(change(column, action))
-
-    return apply
-
-
-def _with_default(column: Column, action: Tree) -> Column:
-    if "def" not in action:
-        return replace(column, default=None)
-    parsed = parse_expression(expression_text(action["def"]))
-    return replace(column, default=parts.printed_default(parsed, parse_type(column.type)))
-
-
-def _with_type(column: Column, action: Tree) -> Column:
-    return replace(column, type=parse_type(type_text(action["def"]["column_def"]["type_name"])).canonical)
-
-
-_ACTIONS_OF_TABLES: dict[str, Callable[[Table, Tree, Scope], Table]] = {
-    "AT_AddColumn": _added_column,
-    "AT_DropColumn": lambda table, action, scope: table.without_column(action["name"]),
-    "AT_AddConstraint": _added_constraint,
-    "AT_ValidateConstraint": _validated,
-    "AT_DropConstraint": lambda table, action, scope: _without_constraint(table, action["name"]),
-    "AT_SetNotNull": lambda table, action, scope: parts.with_not_null(table, action["name"], True),
-    "AT_DropNotNull": lambda table, action, scope: parts.with_not_null(table, action["name"], False),
-    "AT_ColumnDefault": _changed_column(_with_default),
-    "AT_AlterColumnType": _changed_column(_with_type),
-    "AT_EnableRowSecurity": lambda table, action, scope: replace(table, row_security=True),
-    "AT_DisableRowSecurity": lambda table, action, scope: replace(table, row_security=False),
-    "AT_ForceRowSecurity": lambda table, action, scope: replace(table, force_row_security=True),
-    "AT_NoForceRowSecurity": lambda table, action, scope: replace(table, force_row_security=False),
-    "AT_SetLogged": lambda table, action, scope: replace(table, persistence="permanent"),
-    "AT_SetUnLogged": lambda table, action, scope: replace(table, persistence="unlogged"),
-}
 
 
 def _create_index(tree: Tree, scope: Scope) -> SchemaGraph:
@@ -376,13 +222,33 @@ def _create_enum(tree: Tree, scope: Scope) -> SchemaGraph:
     return replace(scope.graph, enums=tuple(sorted([*kept, found], key=lambda e: (e.schema, e.name))))
 
 
+def _alter_enum(tree: Tree, scope: Scope) -> SchemaGraph:
+    *schema, name = names(tree["type_name"])
+    schemas = schema[-1:] or [scope.facts.default_schema, "public"]
+
+    def changed(found: EnumType) -> EnumType:
+        if found.name != name or found.schema not in schemas:
+            return found
+        labels = list(found.labels)
+        if "old_val" in tree:
+            labels = [tree["new_val"] if label == tree["old_val"] else label for label in labels]
+        elif tree["new_val"] not in labels:
+            neighbour = tree.get("new_val_neighbor")
+            at = labels.index(neighbour) + bool(tree.get("new_val_is_after")) if neighbour in labels else len(labels)
+            labels.insert(at, tree["new_val"])
+        return replace(found, labels=tuple(labels))
+
+    return replace(scope.graph, enums=tuple(changed(e) for e in scope.graph.enums))
+
+
 _CHANGES: dict[str, Callable[[Tree, Scope], SchemaGraph]] = {
     "rename_stmt": _rename,
     "alter_object_schema_stmt": _set_schema,
     "create_stmt": _create_table,
-    "alter_table_stmt": _alter_table,
+    "alter_table_stmt": project_actions,
     "index_stmt": _create_index,
     "drop_stmt": _drop,
     "comment_stmt": _comment,
     "create_enum_stmt": _create_enum,
+    "alter_enum_stmt": _alter_enum,
 }

@@ -81,7 +81,7 @@ def judge_refresh(tree: Tree, scope: Scope) -> Verdict:
 
 def judge_drop_table(tree: Tree, scope: Scope) -> Verdict:
     cascades = tree.get("behavior") == "DROP_CASCADE"
-    verdict = Verdict("DROP TABLE", RiskLevel.DESTRUCTIVE)
+    verdict = Verdict("DROP TABLE", RiskLevel.DESTRUCTIVE, unseen=cascades)
     for item in tree["objects"]:
         *schema, name = names(item["list"]["items"])
         key = scope.named(schema, name)

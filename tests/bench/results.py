@@ -1,0 +1,44 @@
+"""RESULTS.md: sections written by benchmarks, each with the machine, the date and the commit. No figure by hand."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "RESULTS.md"
+HEAD = (
+    "# Results\n\nMeasured on real servers by the commands named. Each section is written by its benchmark, never by hand;\n"
+    "run it on your own machine to compare.\n"
+)
+
+
+def write_section(title: str, command: str, body: str, *, file: Path = RESULTS) -> None:
+    """Put a section in the place of the one of this title, or at the end."""
+    section = f"## {title}\n\n`{command}`, {_where()}\n\n{body.strip()}\n"
+    text = file.read_text() if file.exists() else HEAD
+    found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        file.write_text(f"{text.rstrip()}\n\n{section}")
+        return
+    rest = text[found.end() :]
+    file.write_text(f"{text[: found.start()]}{section}{chr(10) if rest else ''}{rest}")
+
+
+def _where() -> str:
+    """Machine, date and commit."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+    dirty = " with changes" if changed.stdout.strip() else ""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[1]
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, load average {load:.1f} over "
+        f"the last five minutes; {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}{dirty}"
+    )
