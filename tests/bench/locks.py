@@ -55,6 +55,8 @@ class Run:
     held_s: float
     wait_s: float
     total_s: float
+    interval_s: float
+    """Between two looks at the locks: one held for less may not have been seen."""
     errors: dict[str, int]
 
 
@@ -67,6 +69,7 @@ class Line:
     held_s: float
     wait_s: float
     total_s: float
+    interval_s: float
     errors: dict[str, int]
 
     @staticmethod
@@ -76,9 +79,9 @@ class Line:
         for run in runs:
             for state, count in run.errors.items():
                 errors[state] = errors.get(state, 0) + count
-        medians = (statistics.median(getattr(r, name) for r in runs) for name in ("held_s", "wait_s", "total_s"))
-        held, wait, total = medians
-        return Line(worst.lock, worst.table, held, wait, total, errors)
+        names = ("held_s", "wait_s", "total_s", "interval_s")
+        held, wait, total, interval = (statistics.median(getattr(r, name) for r in runs) for name in names)
+        return Line(worst.lock, worst.table, held, wait, total, interval, errors)
 
 
 @dataclass(frozen=True)
@@ -132,10 +135,10 @@ def _run(server: PostgresServer, setup: str, act: Callable[[Database], Any]) -> 
             act(database)
             total_s = time.perf_counter() - began
     if not sampler.held:
-        return Run(Lock.NONE, "", 0.0, told["longest_s"], total_s, told["errors"])
-    (table, lock), held_s = max(sampler.held.items(), key=lambda item: (item[0][1].strength, item[1]))
-    return Run(lock, table, max(held_s, *sampler.held.values()) if len(sampler.held) > 1 else held_s,
-               told["longest_s"], total_s, told["errors"])  # fmt: skip
+        return Run(Lock.NONE, "", 0.0, told["longest_s"], total_s, sampler.interval_s, told["errors"])
+    (table, lock), _ = max(sampler.held.items(), key=lambda item: (item[0][1].strength, item[1]))
+    longest_s = max(sampler.held.values())
+    return Run(lock, table, longest_s, told["longest_s"], total_s, sampler.interval_s, told["errors"])
 
 
 def _apply(database: Database, case: LockCase) -> None:
@@ -244,12 +247,16 @@ def _row(pair: Pair) -> str:
     cells = [
         f"`{case.kind}`{f': {case.note}' if case.note else ''}",
         f"{ours.lock.value}{where}" if ours.lock is not Lock.NONE else "none of these",
-        _ms(ours.held_s), _ms(ours.wait_s), _ms(ours.total_s),
+        _held(ours) if ours.lock is not Lock.NONE else "–", _ms(ours.wait_s), _ms(ours.total_s),
     ]  # fmt: skip
     if naive is None:
         return f"| {' | '.join([*cells, '', '', '', ''])} |"
     ratio = f"{naive.wait_s / ours.wait_s:.0f}×" if naive.wait_s >= 2 * ours.wait_s else ""
-    return f"| {' | '.join([*cells, _ms(naive.held_s), _ms(naive.wait_s), _ms(naive.total_s), ratio])} |"
+    return f"| {' | '.join([*cells, _held(naive), _ms(naive.wait_s), _ms(naive.total_s), ratio])} |"
+
+
+def _held(line: Line) -> str:
+    return _ms(line.held_s) if line.held_s else f"< {_ms(line.interval_s)}"
 
 
 def _ms(seconds: float) -> str:

@@ -204,7 +204,7 @@ EVERY_KIND: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("at", range(1, 24))
+@pytest.mark.parametrize("at", range(1, 31))
 def test_a_runner_killed_at_any_event_reaches_the_same_end(pg18: Database, tmp_path: Path, at: int) -> None:
     driver = driven(pg18, *EVERY_KIND, setup=USERS)
     with connect(driver.settings, application_name="test") as conn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -72,7 +73,8 @@ def test_random_kills_in_a_backfill_change_each_row_exactly_once(pg: Database, t
     kills = 0
     while driver.record().applied_at is None:
         process = start_runner(driver, tmp_path, attempt=kills + 1)
-        time.sleep(0.3 + moments.random() * 0.6)
+        _wait_for_progress(pg, process)
+        time.sleep(moments.random() * 0.3)
         if process.poll() is None:
             process.kill()
             kills += 1
@@ -192,6 +194,19 @@ def test_a_lost_server_is_given_back_as_not_yet(pg18: Database, monkeypatch: pyt
     with pytest.raises(NotYet) as caught:
         driver.apply()
     assert caught.value.reason == "DatabaseUnreachable"
+
+
+def _wait_for_progress(pg: Database, process: subprocess.Popen[str]) -> None:
+    """Until the runner has done some batches, or has ended."""
+    before = _walked(pg)
+    wait_until(lambda: process.poll() is not None or _walked(pg) > before, "the walk goes on", deadline_s=60)
+
+
+def _walked(pg: Database) -> int:
+    """Rows the ledger says are done."""
+    if pg.value("SELECT to_regclass('_zanith_migration_checkpoints')") is None:
+        return 0
+    return int(pg.value("SELECT coalesce(sum(processed_rows), 0) FROM _zanith_migration_checkpoints"))
 
 
 _BUILDING = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
