@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +89,30 @@ class Pair:
     """A case with what was measured, and by hand where there is such a form."""
 
     case: LockCase
+    lock: Lock
+    """The strongest it declares, which the operations harness holds against what is seen, and the table it is on."""
+    table: str
     ours: Line
     naive: Line | None
 
 
 def main() -> int:
-    """Measure everything, write the sections, say what is wrong."""
-    wanted = sys.argv[1:]
+    """Measure everything, or the kinds named, write the sections, say what is wrong.
+
+    With `--resume` a run that was interrupted goes on after the last case it completed, whatever was changed since.
+    """
+    wanted = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    kept = Kept(resume="--resume" in sys.argv)
     with PostgresServer(18, settings=SETTINGS) as server:
         _build_template(server)
         chosen = [case for case in CASES if case.kind in KINDS and (not wanted or case.kind in wanted)]
-        _check(server, chosen)
+        declared = [_declared(server, case) for case in chosen]  # all are planned before the first is measured
         idle = Line.of([_run(server, "", lambda database: time.sleep(1.0)) for _ in range(RUNS)])
         found: list[Pair] = []
-        for case in chosen:
-            found.append(Pair(case, *_measure(server, case)))
+        for case, (lock, table) in zip(chosen, declared, strict=True):
+            ours, naive = kept.lines(case) or _measure(server, case)
+            kept.keep(case, ours, naive)
+            found.append(Pair(case, lock, table, ours, naive))
             print(_row(found[-1]), flush=True)
         rates = rates_section(server, TEMPLATE)
     missing = [kind for kind in KINDS if kind not in {c.kind for c in CASES}]
@@ -111,6 +120,7 @@ def main() -> int:
     if not wanted:
         write_section("Locks, kind by kind", "make bench-locks", _section(found, idle, wrong))
         write_section("How fast a table is worked through", "make bench-locks", rates)
+    kept.forget()
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
@@ -201,12 +211,45 @@ def load(database: Database) -> Iterator[dict[str, Any]]:
         told.update(json.loads(said))
 
 
-def _check(server: PostgresServer, cases: list[LockCase]) -> None:
-    """Plan every case before the first is measured. Raises SpecError where one is no step of this database."""
+def _declared(server: PostgresServer, case: LockCase) -> tuple[Lock, str]:
+    """The strongest lock of its plan, and on what. Raises SpecError where it is no step of this database."""
     with copy_of_template(server) as database:
-        for case in cases:
-            if not case.setup:
-                _driver(database, case).plan()
+        if case.setup:
+            database.execute(case.setup)
+        (step,) = _driver(database, case).plan().steps
+    strongest = max(step.statements, key=lambda statement: statement.lock.strength)
+    return strongest.lock, strongest.on[0].name if strongest.on else ""
+
+
+@dataclass
+class Kept:
+    """What a run has measured so far, outside the checkout: ten minutes are long enough to be interrupted."""
+
+    resume: bool
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def _file(self) -> Path:
+        cache = os.environ.get("ZANITH_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'}/zanith"
+        return Path(cache) / "bench-locks.json"
+
+    def lines(self, case: LockCase) -> tuple[Line, Line | None] | None:
+        if self.resume and not self._known and self._file.exists():
+            self._known = json.loads(self._file.read_text())
+        found = self._known.get(repr(case))
+        return None if found is None else (_line(found[0]), None if found[1] is None else _line(found[1]))
+
+    def keep(self, case: LockCase, ours: Line, naive: Line | None) -> None:
+        self._known[repr(case)] = [asdict(ours), None if naive is None else asdict(naive)]
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(self._known))
+
+    def forget(self) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+def _line(kept: dict[str, Any]) -> Line:
+    return Line(**{**kept, "lock": Lock(kept["lock"])})
 
 
 def _wrong(found: list[Pair]) -> Iterator[str]:
@@ -222,8 +265,8 @@ def _wrong(found: list[Pair]) -> Iterator[str]:
 def _section(found: list[Pair], idle: Line, wrong: list[str]) -> str:
     lines = [
         f"PostgreSQL 18, two tables of 2,000,000 rows, four clients reading and writing both; medians of {RUNS} runs, each on a",
-        "fresh copy. *Held* is the longest time any lock of SHARE or above stood on a table, looked at some thousand times a",
-        "second, rounded up to the next look. *Longest wait* is that of the slowest statement of the application, of some",
+        "fresh copy. *Strongest lock* is what the plan declares, on the first table it names. *Held* is the longest time any lock",
+        "of SHARE or above stood on a table, looked at some hundred times a second and more, rounded up to the next look. *Longest wait* is that of the slowest statement of the application, of some",
         f"thousand; with nothing else going on it was {_ms(idle.wait_s)}: other work on the machine shows in it. *Total* includes",
         "planning, the ledger, and the snapshot. Durability is off (`fsync`), as in all tests.",
         "",
@@ -243,11 +286,11 @@ def _section(found: list[Pair], idle: Line, wrong: list[str]) -> str:
 
 def _row(pair: Pair) -> str:
     case, ours, naive = pair.case, pair.ours, pair.naive
-    where = f" on {ours.table}" if ours.table else ""
+    where = f" on {pair.table}" if pair.table else ""
     cells = [
         f"`{case.kind}`{f': {case.note}' if case.note else ''}",
-        f"{ours.lock.value}{where}" if ours.lock is not Lock.NONE else "none of these",
-        _held(ours) if ours.lock is not Lock.NONE else "–", _ms(ours.wait_s), _ms(ours.total_s),
+        f"{pair.lock.value}{where}" if pair.lock is not Lock.NONE else "none",
+        _held(ours) if pair.lock.blocks_writes else "–", _ms(ours.wait_s), _ms(ours.total_s),
     ]  # fmt: skip
     if naive is None:
         return f"| {' | '.join([*cells, '', '', '', ''])} |"

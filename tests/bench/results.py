@@ -31,14 +31,14 @@ def write_section(title: str, command: str, body: str, *, file: Path = RESULTS) 
 
 def _where() -> str:
     """Machine, date and commit."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
-    dirty = " with changes" if changed.stdout.strip() else ""
+    dirty = " with changes" if _git("status", "--porcelain") else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[1]
     return (
         f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, load average {load:.1f} over "
-        f"the last five minutes; {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}{dirty}"
+        f"the last five minutes; {datetime.now(UTC):%Y-%m-%d}, commit {_git('rev-parse', '--short', 'HEAD')}{dirty}"
     )
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
