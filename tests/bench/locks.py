@@ -299,7 +299,7 @@ def _row(pair: Pair) -> str:
 
 
 def _held(line: Line) -> str:
-    return _ms(line.held_s) if line.held_s else f"< {_ms(line.interval_s)}"
+    return _ms(line.held_s) if line.held_s else f"< {_ms(line.interval_s or line.total_s)}"
 
 
 def _ms(seconds: float) -> str:
