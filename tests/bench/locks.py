@@ -109,16 +109,19 @@ def main() -> int:
         declared = [_declared(server, case) for case in chosen]  # all are planned before the first is measured
         idle = Line.of([_run(server, "", lambda database: time.sleep(1.0)) for _ in range(RUNS)])
         found: list[Pair] = []
+        earlier = 0
         for case, (lock, table) in zip(chosen, declared, strict=True):
-            ours, naive = kept.lines(case) or _measure(server, case)
+            before = kept.lines(case)
+            earlier += before is not None
+            ours, naive = before or _measure(server, case)
             kept.keep(case, ours, naive)
             found.append(Pair(case, lock, table, ours, naive))
             print(_row(found[-1]), flush=True)
-        rates = rates_section(server, TEMPLATE)
+        rates = rates_section(server, TEMPLATE, load)
     missing = [kind for kind in KINDS if kind not in {c.kind for c in CASES}]
     wrong = [*_wrong(found), *(f"{kind} has no case: NOT MEASURED" for kind in missing)]
     if not wanted:
-        write_section("Locks, kind by kind", "make bench-locks", _section(found, idle, wrong))
+        write_section("Locks, kind by kind", "make bench-locks", _section(found, idle, wrong, earlier))
         write_section("How fast a table is worked through", "make bench-locks", rates)
     kept.forget()
     for line in wrong:
@@ -262,13 +265,18 @@ def _wrong(found: list[Pair]) -> Iterator[str]:
             yield f"the application saw errors while {case.kind} ran: {unexpected}"
 
 
-def _section(found: list[Pair], idle: Line, wrong: list[str]) -> str:
+def _section(found: list[Pair], idle: Line, wrong: list[str], earlier: int) -> str:
     lines = [
         f"PostgreSQL 18, two tables of 2,000,000 rows, four clients reading and writing both; medians of {RUNS} runs, each on a",
         "fresh copy. *Strongest lock* is what the plan declares, on the first table it names. *Held* is the longest time any lock",
-        "of SHARE or above stood on a table, looked at some hundred times a second and more, rounded up to the next look. *Longest wait* is that of the slowest statement of the application, of some",
-        f"thousand; with nothing else going on it was {_ms(idle.wait_s)}: other work on the machine shows in it. *Total* includes",
-        "planning, the ledger, and the snapshot. Durability is off (`fsync`), as in all tests.",
+        "of SHARE or above stood on a table, looked at some hundred times a second and more, rounded up to the next look.",
+        "*Longest wait* is that of the slowest statement of the application, of some hundreds or thousands; with nothing else",
+        f"going on it was {_ms(idle.wait_s)}: other work on the machine shows in it. *Total* includes planning, the ledger, and the",
+        "snapshot. Durability is off (`fsync`), as in all tests.",
+        *(
+            [f"{earlier} of the lines are from a run that was interrupted before this one, and so of another load."]
+            * bool(earlier)
+        ),
         "",
         "| Kind | Strongest lock | Held | Longest wait | Total | By hand: held | Longest wait | Total | Longest wait, by hand / ours |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -31,7 +31,7 @@ def write_section(title: str, command: str, body: str, *, file: Path = RESULTS) 
 
 def _where() -> str:
     """Machine, date and commit."""
-    dirty = " with changes" if _git("status", "--porcelain") else ""
+    dirty = " with changes" if _git("status", "--porcelain", "--", ".", f":!{RESULTS.name}") else ""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[1]
     return (
