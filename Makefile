@@ -9,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LOCKED := .venv/.locked
 
-.PHONY: help install demo test check unit integration e2e crds schemas manifests image bench bench-snapshot bench-locks cluster-up cluster-down lock format clean
+.PHONY: help install demo test check unit integration e2e crds schemas docs manifests image bench bench-snapshot bench-locks bench-rates bench-archive bench-history cluster-up cluster-down lock format clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ crds: $(LOCKED) ## write crds/ and the chart's copy from the models
 schemas: $(LOCKED) ## write docs/schema-graph.schema.json from the classes of the graph
 	@$(BIN)/python -m zanith.core.graph_schema --write
 
+docs: $(LOCKED) ## write docs/operations.md and the page of each kind, planned on real PostgreSQL 15 and 18
+	@tests/prerequisites
+	@$(BIN)/python tests/reference/write.py
+
 manifests: $(LOCKED) ## write deploy/manifests from the chart
 	@deploy/manifests/render
 
@@ -63,6 +67,15 @@ bench-snapshot: $(LOCKED) ## 1,000 models and 3,967 relations: capture, store, l
 
 bench-locks: $(LOCKED) ## what each kind locks and how long, on 2 million rows under load; ten minutes; writes RESULTS.md
 	@$(BIN)/python tests/bench/locks.py
+
+bench-archive: $(LOCKED) ## a column of a million rows archived, tampered with, restored, under load; writes RESULTS.md
+	@$(BIN)/python tests/bench/archives.py
+
+bench-history: $(LOCKED) ## 10,000 migrations and 100,000 steps, told by history --verbose; writes RESULTS.md
+	@$(BIN)/python tests/bench/histories.py
+
+bench-rates: $(LOCKED) ## how fast tables are read and written, which waiting is predicted by; three minutes
+	@$(BIN)/python tests/bench/rates.py
 
 cluster-up: ## a real Kubernetes for tests and the demo; twice is harmless
 	@deploy/cluster up

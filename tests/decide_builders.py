@@ -110,6 +110,13 @@ def walking(**changes: Any) -> BackfillView:
     return replace(BackfillView(2, 250, 1000, 50, ago(seconds=2)), **changes)
 
 
+def reverted(of: MigrationSpec | None = None, **changes: Any) -> LedgerView:
+    """A ledger of a migration that was applied and is taken back."""
+    seen = of or spec()
+    steps = tuple(history(i, StepState.REVERTED) for i in range(1, len(seen.steps) + 1))
+    return begun(seen, **{"steps": steps, **changes})
+
+
 def job(attempt: int = 1, *, of: MigrationSpec | None = None, **changes: Any) -> JobView:
     """An active Job of the plan and spec of the builders, its pod running."""
     base = JobView(

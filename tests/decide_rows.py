@@ -52,7 +52,6 @@ BEFORE_A_JOB: dict[str, tuple[Observed, Reason, str]] = {
         Reason.INVALID_PLAN,
         "spec.steps: is required",
     ),
-    "Reverted is for another day": (observed(REVERTED), Reason.INVALID_PLAN, "not supported by this version"),
     "the ledger has not been looked at": (observed(ledger=None), Reason.PLANNING, "reading the ledger"),
     "nothing is planned": (observed(), Reason.PLANNING, "planning against the live catalog"),
     "a plan": (observed(plan=plan()), Reason.RUNNING, "starting attempt 1"),
@@ -165,6 +164,11 @@ BEFORE_A_JOB: dict[str, tuple[Observed, Reason, str]] = {
         observed(dependencies=(Dependency("a", "pending"), Dependency("b", "pending"))),
         Reason.DEPENDENCY_PENDING,
         "a is not ready yet, and 1 more",
+    ),
+    "a dependency was taken back": (
+        observed(dependencies=(Dependency("a", "reverted"),)),
+        Reason.DEPENDENCY_PENDING,
+        "a was taken back; set its spec.state to Applied",
     ),
     "a dependency is missing": (
         observed(dependencies=(Dependency("a", "missing"),)),

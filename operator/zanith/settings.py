@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """How often everything is listed and compared with what was seen."""
     resync_grace_s: float = Field(10.0, ge=0)
     """How far the watch may be behind such a list."""
+    look_s: float = Field(50.0, gt=0)
+    """How often each database with migrations at rest is asked whether somebody else has changed their ledger."""
     progress_interval_s: float = Field(10.0, ge=0)
     """The least time between two writes of a backfill's progress."""
     request_timeout_s: float = Field(30.0, gt=0)

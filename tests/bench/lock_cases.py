@@ -74,6 +74,8 @@ CASES = (
     LockCase("softDropColumn", _on(column="note")),
     LockCase("dropColumn", _on(column="note")),
     LockCase("softDropTable", {"table": "spare"}, note="the application's statements fail from then on"),
+    LockCase("archiveColumn", _on(column="made"), runs=1, note="copied in batches; one run",
+             naive="CREATE TABLE kept AS SELECT id, made FROM accounts; ALTER TABLE accounts DROP COLUMN made"),
     LockCase("archiveTable", {"table": "spare"}, note="the application's statements fail from then on"),
     LockCase("dropTable", {"table": "spare"}, note="the application's statements fail from then on"),
     LockCase("createExtension", {"name": "pg_trgm"}),

@@ -25,6 +25,7 @@ if __name__ == "__main__":  # `make bench-locks`; pytest sets the path itself
 from psycopg import sql
 
 from bench.lock_cases import CASES, SETUP, LockCase
+from bench.rates import TITLE as RATES
 from bench.rates import rates_section
 from bench.results import ROOT, write_section
 from bench.sampling import Sampler
@@ -104,7 +105,7 @@ def main() -> int:
     wanted = [argument for argument in sys.argv[1:] if argument != "--resume"]
     kept = Kept(resume="--resume" in sys.argv)
     with PostgresServer(18, settings=SETTINGS) as server:
-        _build_template(server)
+        build_template(server)
         chosen = [case for case in CASES if case.kind in KINDS and (not wanted or case.kind in wanted)]
         declared = [_declared(server, case) for case in chosen]  # all are planned before the first is measured
         idle = Line.of([_run(server, "", lambda database: time.sleep(1.0)) for _ in range(RUNS)])
@@ -122,7 +123,7 @@ def main() -> int:
     wrong = [*_wrong(found), *(f"{kind} has no case: NOT MEASURED" for kind in missing)]
     if not wanted:
         write_section("Locks, kind by kind", "make bench-locks", _section(found, idle, wrong, earlier))
-        write_section("How fast a table is worked through", "make bench-locks", rates)
+        write_section(RATES, "make bench-locks", rates)
     kept.forget()
     for line in wrong:
         print(line, file=sys.stderr)
@@ -162,7 +163,7 @@ def _driver(database: Database, case: LockCase) -> Driver:
     return Driver(database, spec_of([case.step], gates={"maxRisk": 100, "allowDestructive": True}))
 
 
-def _build_template(server: PostgresServer) -> None:
+def build_template(server: PostgresServer) -> None:
     with server.connect() as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
     database = Database(server, TEMPLATE)

@@ -17,11 +17,16 @@ HEAD = (
 )
 
 
-def write_section(title: str, command: str, body: str, *, file: Path = RESULTS) -> None:
-    """Put a section in the place of the one of this title, or at the end."""
+def write_section(title: str, command: str, body: str, *, first: bool = False, file: Path = RESULTS) -> None:
+    """Put a section in the place of the one of this title, or at the end; `first` before all others."""
     section = f"## {title}\n\n`{command}`, {_where()}\n\n{body.strip()}\n"
     text = file.read_text() if file.exists() else HEAD
     found = re.search(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if first:
+        others = text if found is None else text[: found.start()] + text[found.end() :]
+        head, mark, rest = others.partition("\n## ")
+        file.write_text(f"{head.rstrip()}\n\n{section}{mark}{rest}".rstrip() + "\n")
+        return
     if found is None:
         file.write_text(f"{text.rstrip()}\n\n{section}")
         return

@@ -7,7 +7,6 @@ best beside it: other work on the machine shows in the median. Nothing is writte
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ if __name__ == "__main__":  # `make bench-snapshot`; pytest sets the path itself
 
 from psycopg import Connection, sql
 
+from bench.results import write_section
 from servers import PostgresServer, create_database
 from zanith.core.graph_json import graph_to_json
 from zanith.ledger.diff_picture import diff_picture
@@ -31,6 +31,9 @@ from zanith.postgres.catalog import read_facts
 
 MODELS = 1000
 RELATIONS = 3967
+FUNCTIONS = 200
+SEQUENCES = 50
+DOMAINS = 20
 RUNS = 7
 
 _T = TypeVar("_T")
@@ -62,14 +65,14 @@ class Results:
     relations: int
     changes: int
     server: str
-    load: float
-    """The load average of the machine: what else it had to do."""
 
     def markdown(self) -> str:
         """The section of RESULTS.md, without its heading."""
         lines = [
-            f"{self.models:,} models, {self.relations:,} relations, {self.changes} changes, {self.server}; "
-            f"median and best of {RUNS} runs, on {os.cpu_count()} CPUs at a load of {self.load:.1f}.",
+            f"{self.models:,} models, {self.relations:,} relations, {FUNCTIONS} functions and triggers, {SEQUENCES} "
+            f"sequences, {DOMAINS} domains, {self.changes} changes; {self.server}; median and best of {RUNS} runs. *Own "
+            "CPU* is that of our process: the server's and other work is not in it. *Capture* reads all that planning "
+            "knows of the database, the graph among it.",
             "",
             "| | median | best | own CPU | goal | |",
             "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -92,7 +95,7 @@ def measure() -> Results:
 
 
 def build_schema(conn: Connection[Any]) -> None:
-    """Tables of eight columns and more, four references each to others, an index on every third; no rows."""
+    """Tables of ten columns, four references each to others, an index on every third, a trigger on every fifth; no rows."""
     with conn.transaction():
         for number in range(MODELS):
             conn.execute(
@@ -104,6 +107,8 @@ def build_schema(conn: Connection[Any]) -> None:
             )
             if number % 3 == 0:
                 conn.execute(sql.SQL("CREATE INDEX ON {} (state, created_at)").format(_table(number)))
+    with conn.transaction():
+        _build_code(conn)
     for begin in range(0, RELATIONS, 500):  # locks are held until the end of a transaction
         with conn.transaction():
             for edge in range(begin, min(begin + 500, RELATIONS)):
@@ -111,6 +116,20 @@ def build_schema(conn: Connection[Any]) -> None:
                 add = sql.SQL("ALTER TABLE {} ADD FOREIGN KEY ({}) REFERENCES {}")
                 end = _table((start * 7 + column * 131 + 1) % MODELS)
                 conn.execute(add.format(_table(start), sql.Identifier(f"r{column}"), end))
+
+
+def _build_code(conn: Connection[Any]) -> None:
+    for number in range(FUNCTIONS):
+        name, body = sql.Identifier(f"touch_{number}"), "BEGIN\n" + 40 * "-- a line of a comment\n" + "RETURN new; END"
+        made = sql.SQL("CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}")
+        conn.execute(made.format(name, sql.Literal(body)))
+        trigger = sql.SQL("CREATE TRIGGER touch BEFORE UPDATE ON {} FOR EACH ROW EXECUTE FUNCTION {}()")
+        conn.execute(trigger.format(_table(number * 5), name))
+    for number in range(SEQUENCES):
+        conn.execute(sql.SQL("CREATE SEQUENCE {} CACHE 20").format(sql.Identifier(f"numbers_{number}")))
+    for number in range(DOMAINS):
+        made = sql.SQL("CREATE DOMAIN {} AS varchar(9) CHECK (VALUE IN ('a', 'b', 'c'))")
+        conn.execute(made.format(sql.Identifier(f"code_{number}")))
 
 
 def change_schema(conn: Connection[Any]) -> None:
@@ -163,7 +182,7 @@ def _measured(conn: Connection[Any]) -> Results:
         _size("size in the table, compressed", row[0]),
     )
     version = str(conn.info.server_version // 10000)
-    return Results(figures, loaded.models, loaded.relations, len(changes), f"PostgreSQL {version}", os.getloadavg()[0])
+    return Results(figures, loaded.models, loaded.relations, len(changes), f"PostgreSQL {version}")
 
 
 def _duration(name: str, took: list[tuple[float, float]], goal: float | None = None) -> Figure:
@@ -191,9 +210,10 @@ def _table(number: int) -> sql.Identifier:
 
 
 def main() -> int:
-    """Print the section; 1 where a goal is missed."""
+    """Write the section; 1 where a goal is missed."""
     results = measure()
     print(results.markdown(), end="")
+    write_section("A large schema: capture, store, load, diff", "make bench-snapshot", results.markdown(), first=True)
     return 0 if all(f.met for f in results.figures) else 1
 
 

@@ -100,6 +100,7 @@ class OperatorProcess:
                     "ZANITH_POD_NAME": "operator-of-the-tests",
                     "ZANITH_PROGRESS_INTERVAL_S": "1",
                     "ZANITH_RESYNC_S": "2",
+                    "ZANITH_LOOK_S": "2",
                     "ZANITH_RESYNC_GRACE_S": "5",
                     **self.environment,
                 },

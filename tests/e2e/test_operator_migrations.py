@@ -270,11 +270,6 @@ def test_an_artifact_is_told_until_it_expires(shop: Shop) -> None:
     assert summary(shop.wait_for("for-ever", "Applied"))["recoverableUntil"] == "forever"
 
 
-def test_what_is_not_for_this_version_says_so(shop: Shop) -> None:
-    shop.apply("back", INDEX, state="Reverted")
-    assert "not supported" in condition(shop.wait_for("back", "InvalidPlan"), "Stalled")["message"]
-
-
 def test_the_operator_answers_its_probe_and_ends_when_asked(shop: Shop) -> None:
     with urllib.request.urlopen(shop.operator.health, timeout=5) as answer:
         assert answer.status == 200

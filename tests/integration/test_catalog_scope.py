@@ -49,8 +49,10 @@ def test_what_is_ours_or_on_its_way_out_is_left_out(pg: Database, conn: Connecti
         CREATE INDEX young ON users (id) WHERE _zanith_dropped_age < 30;
         CREATE INDEX _zanith_temporary ON users (email);
         ALTER TABLE users ADD CONSTRAINT _zanith_not_null CHECK (email IS NOT NULL) NOT VALID;
-        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
-        CREATE TRIGGER _zanith_sync BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION f();
+        CREATE FUNCTION _zanith_shadow.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE TRIGGER _zanith_sync BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION _zanith_shadow.f();
+        CREATE DOMAIN _zanith_shadow.d AS text CHECK (VALUE <> ''); CREATE SEQUENCE _zanith_shadow.s;
+        CREATE SEQUENCE _zanith_numbers; CREATE DOMAIN _zanith_text AS text;
         """
     )
     after = facts_of(conn)
@@ -66,11 +68,15 @@ def test_a_view_on_a_soft_dropped_column_does_not_name_it(pg: Database, conn: Co
 
 
 def test_members_of_extensions_and_temporary_tables_are_left_out(pg: Database, conn: Connection[Any]) -> None:
-    pg.execute("CREATE TABLE member (id int); CREATE TYPE label AS ENUM ('a'); CREATE VIEW seen AS SELECT 1")
+    pg.execute(
+        "CREATE TABLE member (id int); CREATE TYPE label AS ENUM ('a'); CREATE VIEW seen AS SELECT 1;"
+        "CREATE DOMAIN made AS text; CREATE SEQUENCE counted; CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    )
     # Any extension will do: what is a member of one comes and goes with it.
     pg.execute(
         "ALTER EXTENSION plpgsql ADD TABLE member; ALTER EXTENSION plpgsql ADD TYPE label;"
-        "ALTER EXTENSION plpgsql ADD VIEW seen"
+        "ALTER EXTENSION plpgsql ADD VIEW seen; ALTER EXTENSION plpgsql ADD DOMAIN made;"
+        "ALTER EXTENSION plpgsql ADD SEQUENCE counted; ALTER EXTENSION plpgsql ADD FUNCTION f()"
     )
     with pg.connect() as other:
         other.execute("CREATE TEMPORARY TABLE passing (id int)")

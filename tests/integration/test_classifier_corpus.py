@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import yaml
 
 from operations_harness.driving import spec_of
-from operations_harness.measuring import CORPUS, SETUP, Measured, corpus_database, measure
+from operations_harness.measuring import CODE, CORPUS, SETUP, Measured, corpus_database, known_code, measure
 from servers import SERVER_VERSIONS, Database, PostgresServer, create_database, drop_database
 from servers.databases import create_template
 from zanith.core.graph import Facts, SchemaGraph, TableSize
@@ -72,6 +73,19 @@ def test_what_is_declared_covers_what_is_measured(prepared: tuple[Database, Fact
     assert level is RiskLevel(entry["big"])
 
 
+def test_what_is_known_of_code_is_what_the_catalog_says(prepared: tuple[Database, Facts]) -> None:
+    _, facts = prepared
+    found, recorded = known_code(facts), json.loads(CODE.read_text())
+    if facts.server_version < 160000:  # printed with the names of tables before every column
+        found, recorded = ({**each, "views": [v[:2] for v in each["views"]]} for each in (found, recorded))
+    assert found == recorded
+    builtin = facts.code.builtin_functions
+    assert {"lower", "now", "count", "extract", "generate_series"} <= builtin
+    assert not builtin & {"set_config", "pg_advisory_unlock", "pg_sleep", "nextval", "query_to_xml", "lo_unlink"}
+    assert {"=", "||", "~~", "->>"} <= facts.code.operators
+    assert "===" not in facts.code.operators
+
+
 def test_the_corpus_is_as_big_as_promised() -> None:
     assert len(ENTRIES) >= 80
     assert len({e["sql"] for e in ENTRIES}) == len(ENTRIES)
@@ -118,7 +132,8 @@ def shape(graph: SchemaGraph, entry: dict[str, Any]) -> Any:
         for t in graph.tables
         if str(t.key) not in unseen
     ]
-    return tables, graph.enums, [(v.schema, v.name) for v in graph.views]
+    domains = [(d.schema, d.name, d.type) for d in graph.domains]
+    return tables, graph.enums, [(v.schema, v.name) for v in graph.views], graph.sequences, domains
 
 
 def judged(sql: str, facts: Facts) -> list[Verdict]:

@@ -122,6 +122,30 @@ def test_history_as_json_holds_what_the_text_shows(pg: Database, zanith: Zanith)
     assert refused["steps"][0]["error"] == "refused — max risk 60"
 
 
+def test_what_was_only_purged_is_no_migration_that_was_tried(pg: Database, zanith: Zanith) -> None:
+    with seeded(pg) as ledger:
+        ledger.applied("m")
+        ledger.attempt("m", 1, "archiveColumn", level=RiskLevel.MEDIUM)
+        ledger.attempt("m", 1, "purgeArtifact", level=RiskLevel.DESTRUCTIVE, started_at=START + DAY)
+        ledger.attempt("gone", 1, "purgeArtifact", level=RiskLevel.DESTRUCTIVE)
+    assert zanith("migrate", "history", "--verbose") == (
+        "Applied migrations (1):\n▸ m\n  ✓ step 1: [medium] archiveColumn\n  snapshot: 14 model(s)\n"
+    )
+    (migration,) = json.loads(zanith("migrate", "history", "--json"))["applied"]
+    assert [(r["kind"], r["state"]) for r in migration["recoveries"]] == [("purgeArtifact", "Done")]
+    assert len(migration["steps"]) == 1
+
+
+def test_recoveries_of_what_is_not_applied_are_listed_too(pg: Database, zanith: Zanith) -> None:
+    with seeded(pg) as ledger:
+        ledger.frozen("m", ("softDropColumn", RiskLevel.MEDIUM), ("addIndex", RiskLevel.LOW))
+        ledger.attempt("m", 1, "softDropColumn", level=RiskLevel.MEDIUM)
+        ledger.attempt("m", 1, "restoreColumn", started_at=START + DAY, status="failed", error="no")
+    (migration,) = json.loads(zanith("migrate", "history", "--json"))["notApplied"]
+    assert [(s["state"], s["error"]) for s in migration["steps"]] == [("Done", None), ("Pending", None)]
+    assert [(r["state"], r["error"]) for r in migration["recoveries"]] == [("Failed", "no")]
+
+
 def test_an_empty_ledger_and_none_at_all(pg: Database, capsys: pytest.CaptureFixture[str]) -> None:
     none = "zanith: no migration has run here yet: schema public has no ledger (another one? give --schema)\n"
     commands: list[tuple[list[str], str, object]] = [
@@ -201,7 +225,7 @@ def test_recover_list_shows_all_that_holds_data_with_its_expiry(pg: Database, za
         ledger.artifact("e::soft_drop_column::users.town", expires_at=now, physical_name=None)
     title, head, *lines = zanith("recover", "list").splitlines()
     assert title == "Recoverable artifacts (3):"
-    assert head.split() == ["ID", "TYPE", "SOURCE", "ROWS", "CREATED", "EXPIRES"]
+    assert head.split() == ["ID", "TYPE", "STATE", "SOURCE", "ROWS", "SIZE", "CREATED", "EXPIRES"]
     assert [(line.split()[0], line.rpartition("UTC")[2] or line.split()[-1]) for line in lines] == [
         ("c::soft_drop_table::old", " (expired, data kept)"),
         ("b::soft_drop_column::users.email", " (in 30 d)"),

@@ -13,7 +13,7 @@ from operations_harness.cases import NAMINGS, PLAIN, Case
 from operations_harness.driving import Driver, Recorder, prepare
 from operations_harness.processes import start_runner, wait_until
 from servers import Database
-from zanith.core.errors import Conflict, StepFailed
+from zanith.core.errors import Conflict, NotYet, StepFailed
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import Lock, QueryIsTrue, Statement
 from zanith.execution.outside import happened, oids_before
@@ -133,3 +133,50 @@ def test_a_failing_statement_leaves_nothing_of_its_step(pg: Database) -> None:
     with pytest.raises(StepFailed, match="not_null_violation"):
         driver.apply()
     assert driver.graph() == before
+
+
+STEALING = "DO $$ BEGIN EXECUTE 'SELECT pg_advis' || 'ory_unlock_all()'; END $$"
+
+
+def test_code_that_releases_the_runners_lock_is_rolled_back(pg18: Database) -> None:
+    driver = driver_of(pg18, {"sql": f"CREATE TABLE made (id bigint); {STEALING}"})
+    with pytest.raises(StepFailed, match="released the advisory lock that makes this the only runner"):
+        driver.apply()
+    assert pg18.value("SELECT to_regclass('made')::text") is None
+
+
+def test_a_lock_that_is_lost_between_steps_ends_the_attempt(pg18: Database) -> None:
+    """Outside of a transaction nothing can be taken back: the next attempt takes the lock anew, and goes on."""
+    driver = driver_of(pg18, {"sql": "REINDEX TABLE CONCURRENTLY lured"}, {"sql": "CREATE TABLE made (id bigint)"})
+    pg18.execute(
+        "CREATE FUNCTION lure(bigint) RETURNS bigint IMMUTABLE LANGUAGE plpgsql AS "
+        "'BEGIN EXECUTE ''SELECT pg_advisory_'' || ''unlock_all()''; RETURN $1; END';"
+        "CREATE TABLE lured (id bigint); CREATE INDEX ON lured (lure(id)); INSERT INTO lured VALUES (1)"
+    )
+    with pytest.raises(NotYet, match="was lost before step 2; the attempt ends") as caught:
+        driver.apply()
+    assert caught.value.exit_code == 10
+    assert driver.apply().applied_at is not None
+    assert pg18.value("SELECT to_regclass('made')::text") == "made"
+
+
+def test_settings_that_a_step_leaves_behind_are_gone_at_the_next(pg: Database) -> None:
+    leaving = (
+        "DO $$ BEGIN EXECUTE 'SET search_path = pg_catalog'; EXECUTE 'SET TimeZone = ''Asia/Tokyo'''; "
+        "EXECUTE 'SET row_security = on'; EXECUTE 'SET app.leftover = ''here'''; END $$"
+    )
+    told = "current_setting('timezone') AS a, current_setting('row_security') AS b, current_setting('app.leftover', true) AS c"
+    driver = driver_of(pg, {"sql": leaving}, {"sql": f"CREATE TABLE told AS SELECT {told}"})
+    driver.apply()
+    assert pg.rows("SELECT * FROM public.told") == [("UTC", "off", "")]
+
+
+@pytest.mark.parametrize(
+    "query", ["UPDATE users SET age = 1 RETURNING true", "SELECT true FROM users LIMIT 1 FOR UPDATE"]
+)
+def test_done_when_cannot_change_anything_however_it_came_into_the_plan(pg18: Database, query: str) -> None:
+    driver = driver_of(pg18, {"sql": "SELECT 1"})
+    statement = Statement("VACUUM users", Lock.NONE, transactional=False, done_when=QueryIsTrue(query))
+    with connect(driver.settings, application_name="test") as conn, pytest.raises(Conflict, match="one boolean"):
+        happened(conn, statement, [], 1)
+    assert pg18.value("SELECT count(*) FROM users WHERE age = 1") == 1, "as before"

@@ -109,6 +109,62 @@ def test_live_is_the_database_as_it_is(released: Database, zanith: Zanith) -> No
     assert zanith("diff", "live", "20260401_release") == '- enum type public."Mood\\x1b[31m": labels "a\\nb"\n'
 
 
+MORE = """
+CREATE DOMAIN code AS varchar(3) CHECK (VALUE IN ('a', 'b'));
+CREATE SEQUENCE numbers START 100;
+CREATE FUNCTION total(int, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE MATERIALIZED VIEW counted AS SELECT count(*) AS n FROM orders; CREATE UNIQUE INDEX counted_n ON counted (n);
+COMMENT ON FUNCTION total IS 'of it'; COMMENT ON CONSTRAINT users_pkey ON users IS 'who it is'
+"""
+
+
+def test_types_sequences_functions_and_comments_are_told(released: Database, zanith: Zanith) -> None:
+    released.execute(MORE)
+    assert zanith("diff", "20260401_release", "live").splitlines() == [
+        "~ constraint public.users.users_pkey: comment: (none) → 'who it is'",
+        "+ view public.counted: materialized, depends on public.orders, 1 index",
+        "+ domain public.code: character varying(3), 1 domain check",
+        "+ sequence public.numbers: start 100",
+        "+ function public.total(integer, text): language sql, comment 'of it'",
+    ]
+    released.execute("CREATE OR REPLACE FUNCTION total(int, text) RETURNS int LANGUAGE sql AS 'SELECT 2'")
+    shown = zanith("show")
+    assert "Domain public.code: character varying(3)\n  Checks:\n    code_check: CHECK (" in shown
+    assert "\nSequence public.numbers: start 100\n" in shown
+    assert "  Indexes:\n    counted_n: CREATE UNIQUE INDEX counted_n ON public.counted USING btree (n)\n" in shown
+
+
+def test_what_an_older_format_does_not_keep_is_not_compared(
+    released: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    released.execute(MORE + "; ALTER TABLE orders ADD note text; DROP MATERIALIZED VIEW counted")
+    with released.connect() as conn:
+        conn.execute(
+            "UPDATE _zanith_schema_snapshots SET graph = jsonb_set(graph, '{formatVersion}', '1') "
+            "WHERE migration_id = '20260401_release' AND phase = 'after'"
+        )
+    assert main(["migrate", "diff", "20260401_release", "live", "--dsn", released.dsn]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "+ column public.orders.note: text\n"
+    assert printed.err == (
+        "zanith: not compared: format 1 does not keep domains, sequences, functions, options of identity columns, "
+        "options, indexes and triggers of views, and comments on anything but tables and columns\n"
+    )
+    assert main(["migrate", "diff", "live", "20260401_release", "--json", "--dsn", released.dsn]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["notCompared"].startswith("format 1 does not keep domains, ")
+    assert [c["name"] for c in content["changes"]] == [["public", "orders", "note"]]
+
+
+def test_the_nearest_ids_are_offered(released: Database, zanith: Zanith) -> None:
+    for number in range(5):
+        capture(released, f"20260402_add_index_{number}", START + 5 * DAY)
+    assert zanith("show", "20260402_add_index", code=20) == (
+        "zanith: there is no snapshot of a migration 20260402_add_index; did you mean 20260402_add_index_4 or "
+        "20260402_add_index_3 or 20260402_add_index_2?\n"
+    )
+
+
 def test_diff_draws_a_page(released: Database, zanith: Zanith, tmp_path: Path) -> None:
     page = tmp_path / "diff.html"
     assert zanith("diff", "20260328_shop", "live", "--html", str(page)) == f"zanith: written: {page}\n"

@@ -1,6 +1,6 @@
 """Run as a program: a runner that kills itself with SIGKILL at its n-th event, so that nothing can be cleaned up.
 
-    python -m operations_harness.killed_runner DSN SPEC.json N [ATTEMPT]
+    python -m operations_harness.killed_runner DSN SPEC.json N ATTEMPT ACTION
 
 N = 0 never kills. Exits 0 when the migration is applied.
 """
@@ -13,15 +13,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import cast
 
 from zanith.api.spec import parse_spec
 from zanith.core.errors import ZanithError
-from zanith.execution.assignment import Assignment, Progress
+from zanith.execution.assignment import Action, Assignment, Progress
 from zanith.execution.runner import run_migration
 from zanith.postgres.connecting import ConnectionSettings
 
 
-def main(dsn: str, spec_file: str, at: int, attempt: int) -> int:
+def main(dsn: str, spec_file: str, at: int, attempt: int = 1, action: Action = "apply") -> int:
     spec = parse_spec(json.loads(Path(spec_file).read_text()), name="case")
     seen = 0
 
@@ -37,7 +38,9 @@ def main(dsn: str, spec_file: str, at: int, attempt: int) -> int:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
-        run_migration(settings, Assignment(spec=spec, uid="uid-1", attempt=attempt), stop=stop, report=report)
+        run_migration(
+            settings, Assignment(spec=spec, action=action, uid="uid-1", attempt=attempt), stop=stop, report=report
+        )
     except ZanithError as error:
         sys.stderr.write(f"{error.reason}: {error.message}\n")
         return int(error.exit_code)
@@ -45,4 +48,5 @@ def main(dsn: str, spec_file: str, at: int, attempt: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 1))
+    dsn, spec_file, at, attempt, action = sys.argv[1:]
+    sys.exit(main(dsn, spec_file, int(at), int(attempt), cast("Action", action)))

@@ -21,6 +21,7 @@ import yaml
 
 from servers import SERVER_VERSIONS, Database, PostgresServer, create_database, drop_database
 from servers.waiting import wait_until
+from zanith.core.graph import Facts
 from zanith.core.graph_json import graph_to_json
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import raw
@@ -32,6 +33,8 @@ CORPUS = Path(__file__).resolve().parents[1] / "integration" / "classifier_corpu
 SETUP = CORPUS.with_suffix(".sql")
 GRAPH = CORPUS.with_suffix(".graph.json")
 """The same database as a graph, for the unit tests."""
+CODE = CORPUS.with_suffix(".code.json")
+"""And the code of its own that it runs."""
 
 _LOCKS = """
 SELECT c.oid::bigint, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
@@ -150,11 +153,24 @@ def main() -> int:
                 if entry.get("from", version) <= version:
                     _note(entry, measure(database, entry["sql"]), first=version == SERVER_VERSIONS[0])
             with connect(ConnectionSettings.from_dsn(database.dsn, "public"), application_name="test") as conn:
-                graph = graph_to_json(read_facts(conn, "public").graph)
-    GRAPH.write_text(json.dumps(graph, indent=1, sort_keys=True) + "\n")
+                facts = read_facts(conn, "public")
+    GRAPH.write_text(json.dumps(graph_to_json(facts.graph), indent=1, sort_keys=True) + "\n")
+    CODE.write_text(json.dumps(known_code(facts), indent=1, sort_keys=True) + "\n")
     text = yaml.safe_dump(entries, sort_keys=False, width=130, allow_unicode=True)
     CORPUS.write_text(f"{_HEAD}{text}")
     return 0
+
+
+def known_code(facts: Facts) -> dict[str, Any]:
+    """What is known of code, but for what every PostgreSQL has."""
+    return {
+        "functions": [[*name, trusted] for name, trusted in sorted(facts.code.other_functions.items())],
+        "volatile": sorted({name for _, name in facts.code.other_functions} & facts.volatile_functions),
+        "views": [[*key, text] for key, text in sorted(facts.code.views.items())],
+        "rules": [[*key, command] for key, command in sorted(facts.code.rules)],
+        "typed": [[*key, [list(table) for table in tables]] for key, tables in sorted(facts.typed_tables.items())],
+        "others": [list(key) for key in sorted(facts.other_relations)],
+    }
 
 
 _HEAD = """# Statements with what they lock and work through, measured: the strongest of PostgreSQL 15 and 18.

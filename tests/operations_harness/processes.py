@@ -16,7 +16,9 @@ from operations_harness.driving import Driver
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start_runner(driver: Driver, folder: Path, *, kill_at: int = 0, attempt: int = 1) -> subprocess.Popen[str]:
+def start_runner(
+    driver: Driver, folder: Path, *, kill_at: int = 0, attempt: int = 1, action: str = "apply"
+) -> subprocess.Popen[str]:
     """A runner on the driver's database; with `kill_at` it kills itself at that event."""
     spec = folder / "spec.json"
     spec.write_text(json.dumps(driver.spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)))
@@ -30,6 +32,7 @@ def start_runner(driver: Driver, folder: Path, *, kill_at: int = 0, attempt: int
             spec,
             str(kill_at),
             str(attempt),
+            action,
         ],
         env=environment,
         stderr=subprocess.PIPE,

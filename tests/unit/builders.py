@@ -11,6 +11,7 @@ from hypothesis import settings
 from zanith.api.spec import MigrationSpec, parse_spec
 from zanith.core.graph import Column, Constraint, DatabaseIdentity, Facts, SchemaGraph, Table
 from zanith.core.identifiers import TableKey
+from zanith.core.known_code import KnownCode
 from zanith.core.risk import Finding
 from zanith.operations.operation import Operation
 from zanith.operations.step_context import StepContext
@@ -23,6 +24,12 @@ VERSIONS = (150018, 180006)
 MIGRATION = "20260328_m"
 USERS = TableKey("public", "users")
 DATABASE = DatabaseIdentity("7000000000000000000", 5, "shop")
+
+CODE = KnownCode(
+    builtin_functions=frozenset({"lower", "upper", "now", "count", "sum", "coalesce", "md5", "extract", "left"}),
+    operators=frozenset({"=", "<>", "<", ">", "<=", ">=", "+", "-", "*", "/", "||", "~~"}),
+)
+"""A few of what every PostgreSQL has."""
 
 ID = Column("id", "bigint", not_null=True)
 EMAIL = Column("email", "text")
@@ -59,6 +66,7 @@ def facts(*tables: Table, version: int = 180006, **changes: Any) -> Facts:
         server_version=version,
         default_schema="public",
         volatile_functions=frozenset({"gen_random_uuid", "random", "nextval", "clock_timestamp"}),
+        code=CODE,
     )
     return replace(known, **changes)
 

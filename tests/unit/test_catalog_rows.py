@@ -16,9 +16,9 @@ TABLE: Row = {
 }  # fmt: skip
 INDEX: Row = {
     "table_oid": 1, "name": "i", "definition": "CREATE INDEX ...", "unique": False, "valid": True, "numbers": [2],
-    "further_numbers": [2],
+    "further_numbers": [2], "comment": None,
 }  # fmt: skip
-TRIGGER: Row = {"table_oid": 1, "name": "t", "definition": None, "enabled": True, "on_update": False}
+TRIGGER: Row = {"table_oid": 1, "name": "t", "definition": None, "enabled": True, "on_update": False, "comment": None}
 EMPTY = CatalogRows(
     identity=DatabaseIdentity("1", 2, "shop"), server_version=150018, default_schema="public", tables=[TABLE],
     columns=[], constraints=[], indexes=[], triggers=[], policies=[], enums=[], views=[], view_dependencies=[],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def test_a_log_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
         "    620000 of about 1000000 rows (62 %), 45000 rows/s, 8.4 s left",
         "    throttled: ReplicaLag",
         "  ✓ step 2/3: [medium] backfill  3.4 s",
+    ]
+
+
+def test_undoing_and_restoring_have_words_of_their_own() -> None:
+    out = io.StringIO()
+    with progress_report(out) as report:
+        for message in ("undo", "restore"):
+            report(replace(STARTED, message=message))
+            report(replace(FINISHED, message=message))
+    assert out.getvalue().splitlines() == [
+        "  · undoing step 2/3: [medium] backfill public.users (email)",
+        "  ↶ step 2/3: [medium] backfill  3.4 s",
+        "  · restoring public.users (email)",
+        "  ✓ restored public.users (email)  3.4 s",
     ]
 
 

@@ -345,3 +345,10 @@ def test_text_becomes_sql_as_it_is() -> None:
         "SELECT '{}%s?' % 5, \"a{}%\""
     )
     assert core.render(parse_expression("a").composed) == "(a)"
+
+
+def test_a_column_in_parentheses_is_the_column() -> None:
+    """As PostgreSQL has it: `CREATE INDEX ON t ((email))` indexes the column, not an expression."""
+    assert parse_index_element("(email) DESC").column == "email"
+    assert parse_index_element('("Email")').columns == frozenset({"Email"})
+    assert parse_index_element("(email || '')").column is None

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from decide_builders import NOW, UID, ago, applied, begun, ended, job, observed, plan, pod, spec
+from decide_builders import NOW, UID, ago, applied, begun, ended, job, observed, plan, pod, reverted, spec
+from decide_rows_back import back, returned, returning
 from zanith.api.conditions import Reason
 from zanith.api.status import JobStatus, MigrationStatus
 from zanith.controller.decide import DeleteJob, Observed, PostEvent, StartJob, StopJob, SyncExecution, decide
@@ -20,7 +21,7 @@ from zanith.controller.decide.attempts import (
     run_hash,
     tries_after,
 )
-from zanith.controller.decide.observed import Failure, JobState, JobView, RecordedRefusal, Trouble
+from zanith.controller.decide.observed import Failure, JobAction, JobState, JobView, RecordedRefusal, Trouble
 
 FAILURE = Failure(2, Reason.STEP_FAILED, "no", "2/then")
 UNREACHABLE = Trouble(Reason.DATABASE_UNREACHABLE, "away")
@@ -38,6 +39,8 @@ def test_the_first_attempt_knows_everything_the_next_operator_needs() -> None:
     assert decide(observed(plan=plan())).situation.start == StartJob(
         name=job_name("m", UID, plan().hash, 1),
         attempt=1,
+        action=JobAction.APPLY,
+        generation=3,
         plan_hash=plan().hash,
         run_hash=run_hash(spec()),
         retry="",
@@ -68,6 +71,16 @@ def test_an_attempt_whose_job_is_gone_is_not_used_again() -> None:
     start = decide(observed(ledger=begun(), previous=before)).situation.start
     assert start is not None
     assert start.attempt == 8
+
+
+def test_the_way_back_counts_anew_and_goes_by_the_plan_that_was_agreed() -> None:
+    start = decide(back(jobs=(ended(137, 4, tries=2, crashes=1),), retry="x")).situation.start
+    assert start is not None
+    assert (start.attempt, start.tries, start.crashes) == (5, 0, 0)
+    assert (start.action, start.generation, start.plan_hash) == (JobAction.REVERT, 3, plan().hash)
+    again = decide(back(jobs=(returned(137, 4, tries=2, crashes=1, mark="3.0.0"),))).situation.start
+    assert again is not None
+    assert (again.attempt, again.tries, again.crashes) == (5, 3, 2)
 
 
 def test_names_repeat_and_fit() -> None:
@@ -177,6 +190,7 @@ def test_the_job_is_started_before_it_is_told_of() -> None:
 
 
 RUNNING = observed(ledger=begun(), jobs=(job(),))
+BACK = returning()
 REFUSAL = RecordedRefusal(2, "refused — max risk 20", Reason.RISK_BUDGET_EXCEEDED, ago(minutes=1))
 
 
@@ -196,6 +210,14 @@ REFUSAL = RecordedRefusal(2, "refused — max risk 20", Reason.RISK_BUDGET_EXCEE
         (RUNNING, observed(ledger=begun(failure=FAILURE), jobs=(ended(20),)), [("Warning", "StepFailed")]),
         (observed(), observed(jobs=(job(deleting_since=ago(seconds=20)),)), [("Normal", "Retrying")]),
         (observed(plan=plan()), observed(plan=plan(), job_problem="quota"), [("Normal", "PodNotStarting")]),
+        (observed(ledger=applied()), back(), [("Normal", "AttemptStarted")]),
+        (back(), back(jobs=(BACK,)), []),
+        (back(jobs=(BACK,)), back(ledger=reverted(), jobs=(BACK,)), [("Normal", "Reverted")]),
+        (
+            back(jobs=(BACK,)),
+            back(jobs=(returned(20, reason="ProbeFailed", message="no"),)),
+            [("Warning", "ProbeFailed")],
+        ),
         (
             observed(),
             observed(spec(gates={"maxRisk": 20}), plan=plan(), refusal=REFUSAL),

@@ -51,12 +51,12 @@ def condition(seen: Observed, kind: str) -> tuple[str, str, str]:
         (
             (artifact("a", ArtifactState.EXPIRING, days=1),),
             ("True", "ArtifactsLive", "1 artifact, expires 2026-03-29"),
-            ("True", "ExpiresSoon", "1 artifact, expires 2026-03-29"),
+            ("True", "ExpiresSoon", "1 artifact, expires 2026-03-29; kept, for spec.expiryPolicy is Retain"),
         ),
         (
             (artifact("a", ArtifactState.EXPIRED, days=-1),),
-            ("True", "Expired", "1 artifact, expires 2026-03-27; kept until someone purges"),
-            ("True", "Expired", "1 artifact, expires 2026-03-27"),
+            ("True", "Expired", "1 artifact, expired 2026-03-27; kept, for spec.expiryPolicy is Retain"),
+            ("True", "Expired", "1 artifact, expired 2026-03-27; kept, for spec.expiryPolicy is Retain"),
         ),
         (
             (artifact("a", ArtifactState.PURGED, days=-1), artifact("b", ArtifactState.RESTORED, days=-1)),

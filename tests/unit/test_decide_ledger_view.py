@@ -10,7 +10,7 @@ import pytest
 from decide_builders import NOW, ago, plan, spec
 from zanith.api.conditions import Reason
 from zanith.api.status import ArtifactState, StepState
-from zanith.controller.ledger_view import database_key, recorded_refusal, view_of
+from zanith.controller.ledger_view import database_key, recorded_refusal, recorded_undo_refusal, view_of
 from zanith.core.graph import DatabaseIdentity
 from zanith.ledger.records import (
     Artifact,
@@ -45,7 +45,7 @@ def record(**changes: Any) -> MigrationRecord:
 def test_an_empty_ledger_says_nothing() -> None:
     view = view_of(record(), spec())
     assert (view.began_at, view.applied_at, view.steps, view.failure, view.heartbeat) == (None, None, (), None, None)
-    assert (view.database_name, view.mark) == ("shop", "0.0.0")
+    assert (view.database_name, view.mark) == ("shop", "0.0.0.0")
 
 
 def test_what_was_agreed_when_it_began_is_kept() -> None:
@@ -64,6 +64,10 @@ def test_what_was_agreed_when_it_began_is_kept() -> None:
         ([row(1, "interrupted"), row(1, "done", minutes_ago=5)], StepState.DONE, 2),
         ([row(1, "failed", error="no")], StepState.FAILED, 1),
         ([row(1, "done"), row(1, "reverted", minutes_ago=5)], StepState.REVERTED, 1),
+        ([row(1, "done"), row(1, "running", minutes_ago=5)], StepState.RUNNING, 1),
+        ([row(1, "done"), row(1, "interrupted", minutes_ago=5)], StepState.DONE, 1),
+        ([row(1, "done"), row(1, "failed", minutes_ago=5, error="no")], StepState.DONE, 1),
+        ([row(1, "done"), row(1, "failed", minutes_ago=5), row(1, "reverted", minutes_ago=4)], StepState.REVERTED, 1),
     ],
 )
 def test_a_step_is_what_its_newest_attempt_is(rows: list[StepAttempt], state: StepState, attempts: int) -> None:
@@ -93,6 +97,71 @@ def test_a_probe_in_the_middle_of_a_step_stands_as_a_refusal() -> None:
     assert view.failure is not None
     assert view.failure.reason is Reason.PROBE_FAILED
     assert view_of(record(attempts=(row(1, "failed"),)), spec()).failure is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("running", StepState.RUNNING), ("interrupted", StepState.RUNNING), ("failed", StepState.FAILED)],
+)
+def test_a_step_that_is_being_taken_back_is_done_until_it_is_taken_back(status: str, state: StepState) -> None:
+    rows = (row(1, "interrupted", minutes_ago=12), row(1, "done"), row(1, status, minutes_ago=5, error="no"))
+    view = view_of(record(attempts=rows), spec(state="Reverted"))
+    (step,) = view.steps
+    assert (step.state, step.undoing, step.attempts, view.done) == (state, True, 2, frozenset({1}))
+    assert not view.taken_back
+    assert view_of(record(attempts=(*rows, row(1, "reverted", minutes_ago=1))), spec()).taken_back
+
+
+def test_a_step_that_is_applied_again_counts_from_there() -> None:
+    rows = (row(1, "interrupted", minutes_ago=20), row(1, "done", minutes_ago=15), row(1, "reverted"))
+    (step,) = view_of(record(attempts=(*rows, row(1, "done", minutes_ago=2))), spec()).steps
+    assert (step.state, step.attempts, step.started_at) == (StepState.DONE, 1, ago(minutes=2))
+
+
+def test_what_could_not_be_taken_back_has_not_failed_to_be_applied() -> None:
+    failed = row(2, "failed", minutes_ago=5, error="no")
+    assert view_of(record(attempts=(row(2, "done"), failed)), spec()).failure is None
+    taken = (row(1, "done", minutes_ago=20), failed, row(1, "reverted", minutes_ago=1))
+    assert view_of(record(attempts=taken), spec()).failure is None
+
+
+def test_a_step_between_two_of_its_statements_is_neither_done_nor_undone() -> None:
+    def half(*checkpoints: Checkpoint, done: bool = False) -> tuple[int | None, int | None]:
+        rows = (row(1, "done"),) if done else (row(1, "interrupted"),)
+        view = view_of(record(attempts=rows, checkpoints=checkpoints), spec())
+        return view.half_done, view.half_undone
+
+    pending: dict[str, Any] = {"statement": 1, "state": "pending"}
+    assert half(lane(1, -1, **pending)) == half(lane(1, -1, **pending), lane(1, 0, rows=5)) == (None, None)
+    assert (
+        half(lane(1, -1, statement=2, state="pending")) == half(lane(1, -1, statement=1, state="started")) == (1, None)
+    )
+    assert half(lane(1, -1, statement=3, state="pending"), lane(1, -2, **pending), done=True) == (None, None)
+    assert half(lane(1, -2, statement=1, state="started"), done=True) == (None, 1)
+    assert half(lane(1, -2, **pending), lane(1, -201, rows=5), done=True) == (None, 1)
+    assert half(lane(1, -3, statement=2, state="pending"), done=True) == (None, None)
+
+
+def test_lanes_of_an_undo_are_no_backfill_and_move_the_mark() -> None:
+    done = (row(1, "done"),)
+    marks = [
+        view_of(record(attempts=done, checkpoints=lanes), spec())
+        for lanes in ((), (lane(1, -2, statement=2),), (lane(1, -2, statement=2), lane(1, -201, rows=5)))
+    ]
+    assert [view.backfills for view in marks] == [()] * 3
+    assert [view.mark for view in marks] == ["1.0.0.0", "1.2.0.0", "1.2.5.0"]
+    assert view_of(record(attempts=done, checkpoints=(lane(1, -2, waiting="a lock"),)), spec()).waiting == "a lock"
+
+
+def test_a_refusal_to_take_back_says_nothing_against_applying() -> None:
+    refused = row(1, "failed", error="refused — undo: no way back", refused_plan=refusal_key(plan().hash, ""))
+    frozen = FrozenPlan(plan(), plan().hash, "s", ("a",), Owner("shop", "m"), ago(hours=1))
+    found = record(attempts=(refused,), frozen=frozen)
+    assert recorded_refusal(found, plan().hash, "") is None
+    undo = recorded_undo_refusal(found, "")
+    assert undo is not None
+    assert (undo.step, undo.error, undo.reason) == (1, "refused — undo: no way back", Reason.PROBE_FAILED)
+    assert recorded_undo_refusal(found, "x") is recorded_undo_refusal(record(attempts=(refused,)), "") is None
 
 
 def test_a_recorded_refusal_is_of_one_plan_and_one_retry_value() -> None:

@@ -26,19 +26,21 @@ from decide_rows import (
     BEFORE_A_JOB,
     FAILURE,
     LONGER,
+    REVERTED,
     SUSPENDED,
     UNREACHABLE,
     ready,
     was,
 )
 from decide_rows_attempts import WITH_A_JOB
+from decide_rows_back import ON_THE_WAY_BACK
 from zanith.api.conditions import ConditionStatus, Reason
 from zanith.api.status import ArtifactState, JobStatus, MigrationStatus, StepState, StepStatus
 from zanith.controller.decide import Observed, situation_of, wants_plan
 from zanith.controller.decide.observed import Dependency
 from zanith.planning.planner import spec_digests
 
-ROWS = {**BEFORE_A_JOB, **WITH_A_JOB}
+ROWS = {**BEFORE_A_JOB, **WITH_A_JOB, **ON_THE_WAY_BACK}
 
 
 @pytest.mark.parametrize("case", ROWS)
@@ -50,7 +52,7 @@ def test_a_situation_has_its_row_of_the_table(case: str) -> None:
 
 
 def test_every_row_that_can_occur_is_reached() -> None:
-    later = {Reason.NOT_YET_OBSERVED, Reason.REVERTING, Reason.REVERTED, Reason.SCHEMA_READY}
+    later = {Reason.NOT_YET_OBSERVED, Reason.SCHEMA_READY}
     assert {reason for _, reason, _ in ROWS.values()} == set(Reason) - later
 
 
@@ -105,6 +107,7 @@ def test_an_outage_takes_no_readiness_away(left: str, began: bool, reason: Reaso
         (observed(ledger=applied()), False),
         (observed(ledger=None), False),
         (observed(spec=None), False),
+        (observed(REVERTED), False),
         (observed(SUSPENDED), False),
         (observed(jobs=(job(),)), False),
         (observed(dependencies=(Dependency("a", "pending"),)), False),
@@ -131,6 +134,10 @@ def test_appended_steps_are_planned_before_they_run() -> None:
         ((artifact("a", days=30), artifact("b", days=3 + 100 / 86400)), 101),
         ((artifact("a", ArtifactState.EXPIRING, days=60 / 86400),), 61),
         ((artifact("a", ArtifactState.EXPIRED, days=-1),), 3600),
+        # Dates are cut to the second: the moment has come by the status, but not by the database.
+        ((artifact("a", days=3),), 1),
+        ((artifact("a", days=3 - 0.9 / 86400),), 1),
+        ((artifact("a", ArtifactState.EXPIRING, days=0),), 1),
     ],
 )
 def test_an_applied_migration_is_looked_at_again_when_an_artifact_changes(

@@ -20,9 +20,12 @@ from decide_builders import (
     ledger,
     observed,
     plan,
+    reverted,
     spec,
     walking,
 )
+from decide_rows import REVERTED
+from decide_rows_back import back, returned, returning
 from zanith.api.conditions import Condition, ConditionStatus, Detail, Phase, Reason
 from zanith.api.spec import MigrationSpec
 from zanith.api.status import (
@@ -311,3 +314,49 @@ def test_reasons_and_details_are_words_the_api_takes() -> None:
 def test_a_step_of_the_status_before_that_is_of_another_kind_lends_nothing() -> None:
     before = MigrationStatus(steps=(StepStatus(index=1, kind="dropColumn", target="x", state=StepState.DONE),))
     assert status(observed(previous=before)).steps[0].target == ""
+
+
+def test_on_the_way_back_the_status_counts_down() -> None:
+    rows = (history(1), history(2, StepState.RUNNING), history(3, StepState.REVERTED))
+    seen = back(ledger=begun(REVERTED, steps=(rows[0], replace(rows[1], undoing=True), rows[2])), jobs=(returning(),))
+    after = status(seen)
+    assert (after.phase, [s.state.value for s in after.steps]) == (Phase.REVERTING, ["Done", "Running", "Reverted"])
+    assert after.display is not None
+    assert (after.display.steps, after.applied_at) == ("2/3", None)
+    assert condition(seen, "Ready") == ("False", "Reverting", "step 2/3 backfill, attempt 2")
+    assert condition(seen, "Applied") == ("False", "Reverting", "step 2/3 backfill")
+
+
+@pytest.mark.parametrize(
+    ("seen", "phase"),
+    [
+        (back(ledger=reverted(REVERTED)), Phase.REVERTED),
+        (back(ledger=ledger()), Phase.REVERTED),
+        (back(jobs=(returned(20, reason="ProbeFailed", message="no"),)), Phase.REFUSED),
+        (back(jobs=(returned(20, reason="StepFailed", message="no"),)), Phase.FAILED),
+        (back(jobs=(returned(None, finished_at=NOW),)), Phase.REVERTING),
+        (back(waits_for="shop/a"), Phase.QUEUED),
+        (back(job_problem="quota"), Phase.REVERTING),
+    ],
+)
+def test_the_way_back_has_words_of_its_own(seen: Observed, phase: Phase) -> None:
+    assert status(seen).phase is phase
+
+
+def test_what_is_taken_back_is_told_whole() -> None:
+    cut_short = reverted(REVERTED, steps=(history(1, StepState.REVERTED), history(2, StepState.RUNNING)))
+    seen = back(ledger=cut_short)
+    after = status(seen)
+    assert [s.state.value for s in after.steps] == ["Reverted", "Pending", "Pending"]
+    assert condition(seen, "Ready") == ("True", "Reverted", "every step is taken back")
+    assert condition(seen, "Applied") == ("False", "Reverted", "")
+
+
+def test_a_step_that_is_not_taken_back_says_why_and_stays_done() -> None:
+    no = RecordedRefusal(2, "refused — undo: no way back", Reason.PROBE_FAILED, ago(minutes=1))
+    seen = back(refusal=no, jobs=(returned(20, reason="ProbeFailed", message="no way back"),))
+    assert [(s.state.value, s.error) for s in status(seen).steps] == [
+        ("Done", None),
+        ("Done", "refused — undo: no way back"),
+        ("Done", None),
+    ]

@@ -222,7 +222,15 @@ def test_details_of_a_rename_with_a_change() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "(none)"), ((), "(none)"), (True, "yes"), (False, "no"), (7, "7"), ((TableKey("s", "T"), "c"), 's."T", c')],
+    [
+        (None, "(none)"),
+        ((), "(none)"),
+        (True, "yes"),
+        (False, "no"),
+        (7, "7"),
+        ((TableKey("s", "T"), "c"), 's."T", c'),
+        (((TableKey("s", "T"), ""),), 's."T"'),
+    ],
 )
 def test_values_in_words(value: Any, shown: str) -> None:
     assert value_text(members(Column)[1], value) == shown

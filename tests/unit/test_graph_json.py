@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from random_graphs import GRAPHS
+from unit.builders import unhurried
 from zanith.core.errors import Conflict
 from zanith.core.graph import (
     Column,
@@ -22,46 +23,20 @@ from zanith.core.graph import (
     View,
 )
 from zanith.core.graph_json import graph_from_json, graph_hash, graph_to_json
+from zanith.core.graph_objects import Domain, DomainCheck, Extension, Function, Sequence
 from zanith.core.identifiers import TableKey
 
-# What PostgreSQL can hold: any character but NUL and half a surrogate pair.
-text = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=12)
-maybe_text = st.none() | text
-names = st.lists(text, max_size=3).map(tuple)
-keys = st.builds(TableKey, text, text)
 
-columns = st.builds(
-    Column, text, text, st.booleans(), maybe_text, st.sampled_from([None, "always", "by_default"]),
-    st.sampled_from([None, "stored", "virtual"]), maybe_text, maybe_text,
-)  # fmt: skip
-kinds = st.sampled_from(["primary_key", "unique", "check", "foreign_key", "exclude", "not_null"])
-constraints = st.builds(Constraint, text, kinds, text, names, st.booleans(), st.none() | keys)
-indexes = st.builds(Index, text, text, names, st.booleans(), st.booleans())
-triggers = st.builds(Trigger, text, text, st.booleans(), st.booleans())
-policies = st.builds(Policy, text, text, st.booleans(), names, maybe_text, maybe_text)
-
-
-def some(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    return st.lists(items, max_size=3).map(tuple)
-
-
-tables = st.builds(
-    Table, text, text, some(columns), some(constraints), some(indexes), some(triggers), some(policies), st.booleans(),
-    st.booleans(), maybe_text, st.none() | keys, maybe_text, st.sampled_from(["permanent", "unlogged"]), maybe_text,
-)  # fmt: skip
-views = st.builds(View, text, text, st.booleans(), text, some(st.tuples(keys, text)))
-enums = st.builds(EnumType, text, text, names)
-graphs = st.builds(SchemaGraph, some(tables), some(views), some(enums))
-
-
-@given(graphs)
+@unhurried
+@given(GRAPHS)
 def test_a_graph_comes_back_equal_with_the_same_hash(graph: SchemaGraph) -> None:
     stored = json.loads(json.dumps(graph_to_json(graph)))
     assert graph_from_json(stored) == graph
     assert graph_hash(graph_from_json(stored)) == graph_hash(graph)
 
 
-@given(graphs, graphs)
+@unhurried
+@given(GRAPHS, GRAPHS)
 def test_graphs_that_differ_hash_differently(one: SchemaGraph, other: SchemaGraph) -> None:
     assert (graph_hash(one) == graph_hash(other)) == (one == other)
 
@@ -88,9 +63,13 @@ def test_the_stored_form_is_camel_case_without_defaults() -> None:
         ),
         views=(View("public", "v", False, "abc", ((TableKey("public", "orders"), "id"),)),),
         enums=(EnumType("public", "mood", ("sad", "ok")),),
+        extensions=(Extension("citext", "public", "1.6"),),
+        domains=(Domain("public", "year", "integer", default="2026", checks=(DomainCheck("year_check", "CHECK ..."),)),),
+        sequences=(Sequence("public", "numbers", start=1000),),
+        functions=(Function("public", "close", "date, integer", "plpgsql", "def", kind="procedure", comment="x"),),
     )  # fmt: skip
     assert graph_to_json(graph) == {
-        "formatVersion": 1,
+        "formatVersion": 2,
         "tables": [
             {
                 "schema": "public",
@@ -135,8 +114,30 @@ def test_the_stored_form_is_camel_case_without_defaults() -> None:
             }
         ],
         "enums": [{"schema": "public", "name": "mood", "labels": ["sad", "ok"]}],
+        "extensions": [{"name": "citext", "schema": "public", "version": "1.6"}],
+        "domains": [
+            {
+                "schema": "public",
+                "name": "year",
+                "type": "integer",
+                "default": "2026",
+                "checks": [{"name": "year_check", "definition": "CHECK ..."}],
+            }
+        ],
+        "sequences": [{"schema": "public", "name": "numbers", "start": 1000}],
+        "functions": [
+            {
+                "schema": "public",
+                "name": "close",
+                "arguments": "date, integer",
+                "language": "plpgsql",
+                "definitionHash": "def",
+                "kind": "procedure",
+                "comment": "x",
+            }
+        ],
     }
-    assert graph_hash(graph) == "35f7e7430c9cf579ae0023aa29d7e72b"
+    assert graph_hash(graph) == "cfeacf6a9f75f2bd7ad05bb60f41708a"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,8 @@ def test_the_stored_form_is_camel_case_without_defaults() -> None:
         {"formatVersion": 1, "tables": [{"schema": "s", "name": "t", "partitionOf": "x"}], "views": [], "enums": []},
         {"formatVersion": 1, "tables": ["t"], "views": [], "enums": []},
         {"formatVersion": 1, "tables": 3, "views": [], "enums": []},
+        {"formatVersion": 2, "tables": [], "views": [], "enums": [], "domains": [{"schema": "s"}]},
+        {"formatVersion": 2, "tables": [], "views": [], "enums": [], "functions": None},
     ],
 )
 def test_what_is_not_a_graph_is_a_conflict(data: Any) -> None:
@@ -159,5 +162,5 @@ def test_what_is_not_a_graph_is_a_conflict(data: Any) -> None:
 
 
 def test_a_newer_format_is_told_as_such() -> None:
-    with pytest.raises(Conflict, match="format 2, this Zanith reads up to 1; use a newer one"):
-        graph_from_json({"formatVersion": 2})
+    with pytest.raises(Conflict, match="format 3, this Zanith reads up to 2; use a newer one"):
+        graph_from_json({"formatVersion": 3})

@@ -17,6 +17,7 @@ from zanith.ledger.history import (
     history_text,
     printable,
     steps_of,
+    told_apart,
 )
 
 AT = datetime(2026, 3, 28, 10, 0, tzinfo=UTC)
@@ -86,6 +87,34 @@ def test_an_attempt_without_an_end_adds_no_time() -> None:
     assert found.took == 2 * S
 
 
+def test_a_refusal_to_take_a_step_back_leaves_it_as_it_stands_and_is_told() -> None:
+    steps = steps_of([attempt(1, "done"), attempt(1, "failed", error="refused — undo: it was purged", after_s=9)])
+    text = text_of([MigrationHistory("a", AT, steps)], [])
+    assert text.splitlines()[2:] == ["  ✓ step 1: [medium] backfill", "    refused — undo: it was purged"]
+    back = steps_of(
+        [attempt(1, "done"), attempt(1, "reverted", after_s=5), attempt(1, "failed", error="refused — x", after_s=9)]
+    )
+    assert back[0].sigil == "✗", "of a step that is not done, it is the step itself that is refused"
+
+
+def test_restores_and_purges_are_not_attempts_at_a_step() -> None:
+    rows = [attempt(1, "done"), attempt(1, "done", kind="restoreColumn", after_s=5)]
+    attempts, recoveries = told_apart(rows)
+    found = MigrationHistory("a", AT, steps_of(attempts), recoveries=recoveries)
+    assert [(s.sigil, s.attempts) for s in found.steps] == [("✓", 1)]
+    (migration,) = json.loads("".join(history_json(History(1, [found], 0, []))))["applied"]
+    assert migration["recoveries"] == [
+        {
+            "step": 1,
+            "kind": "restoreColumn",
+            "state": "Done",
+            "startedAt": "2026-03-28T10:00:05+00:00",
+            "finishedAt": "2026-03-28T10:00:07+00:00",
+            "error": None,
+        }
+    ]
+
+
 def test_ids_only_without_verbose() -> None:
     text = text_of([MigrationHistory("a", AT, models=1)], [MigrationHistory("b", None)], verbose=False)
     assert text == "Applied migrations (1):\n▸ a\nNot applied (1):\n▸ b\n"
@@ -149,6 +178,7 @@ def test_json_holds_everything_and_is_one_document() -> None:
             }
         ],
         "snapshot": {"models": 14, "relations": 3, "capturedAt": "2026-03-28T10:00:00+00:00"},
+        "recoveries": [],
     }
     assert document["applied"][1]["snapshot"] is None
     assert document["notApplied"][0]["steps"][0]["state"] == "Pending"

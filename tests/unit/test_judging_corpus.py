@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from operations_harness.measuring import CORPUS, GRAPH
-from unit.builders import MIGRATION, facts, plan
+from operations_harness.measuring import CORPUS
+from unit.builders import MIGRATION, plan
+from unit.corpus import KNOWN
 from zanith.core.graph import Facts, TableSize
-from zanith.core.graph_json import graph_from_json
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.operations.raw_sql import RawSql
 from zanith.operations.step import Step
 from zanith.operations.step_context import StepContext
 
 ENTRIES: list[dict[str, Any]] = yaml.safe_load(CORPUS.read_text())
-KNOWN = replace(
-    facts(constrained_domains=frozenset({"positive"})), graph=graph_from_json(json.loads(GRAPH.read_text()))
-)
 BIG = TableSize(rows=100_000_000, bytes=20 << 30)
 every_entry = pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e["sql"][:90])
 

@@ -15,7 +15,7 @@ from zanith.kube.job import AttemptNotes, job
 from zanith.kube.metadata import Owner
 
 OWNER = Owner("shop", "m", UID)
-NOTES = AttemptNotes("hash", "run", "again", "1.0.0", "2/then", 2, 1, "0123456789abcdef")
+NOTES = AttemptNotes("revert", 7, "hash", "run", "again", "1.0.0", "2/then", 2, 1, "0123456789abcdef")
 
 
 def made(**job_settings: Any) -> dict[str, Any]:
@@ -59,6 +59,8 @@ def test_a_job_keeps_what_the_next_operator_must_know() -> None:
             "zanith.io/database": "0123456789abcdef",
         },
         "annotations": {
+            "zanith.io/action": "revert",
+            "zanith.io/generation": "7",
             "zanith.io/plan-hash": "hash",
             "zanith.io/run-hash": "run",
             "zanith.io/retry-used": "again",
@@ -143,7 +145,14 @@ def test_requests_are_modest_and_there_are_no_limits() -> None:
 
 def test_what_an_attempt_is_told_does_not_change() -> None:
     body = migration_config_map(
-        OWNER, name="m-1", attempt=1, plan_hash="h", approved_hash="a", retry="r", spec={"steps": []}
+        OWNER,
+        name="m-1",
+        attempt=1,
+        action="apply",
+        plan_hash="h",
+        approved_hash="a",
+        retry="r",
+        spec={"steps": []},
     )
     assert body["immutable"] is True
     assert json.loads(body["data"]["migration.json"]) == {
@@ -151,6 +160,7 @@ def test_what_an_attempt_is_told_does_not_change() -> None:
         "name": "m",
         "uid": UID,
         "attempt": 1,
+        "action": "apply",
         "planHash": "h",
         "approvedHash": "a",
         "retry": "r",

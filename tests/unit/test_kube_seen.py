@@ -11,7 +11,7 @@ import pytest
 
 from decide_builders import NOW, UID
 from zanith.controller.cache import Cache, Key
-from zanith.controller.decide.observed import JobState, Verdict
+from zanith.controller.decide.observed import JobAction, JobState, Verdict
 from zanith.controller.job_view import job_view
 from zanith.controller.resync import missed
 from zanith.controller.turns import Turns
@@ -85,6 +85,17 @@ def test_the_notes_on_a_job_are_read_back() -> None:
     body["metadata"]["annotations"] = {"zanith.io/crashes": "2", "zanith.io/tries": "x", "zanith.io/retry-used": "r"}
     view = job_view(body, [])
     assert (view.attempt, view.crashes, view.tries, view.retry, view.plan_hash) == (3, 2, 0, "r", "")
+    assert (view.action, view.generation) == (JobAction.APPLY, 0)
+
+
+@pytest.mark.parametrize(
+    ("action", "seen"), [("revert", JobAction.REVERT), ("purge", JobAction.PURGE), ("dance", JobAction.APPLY)]
+)
+def test_what_a_job_is_for_is_read_back(action: str, seen: JobAction) -> None:
+    body = job_body()
+    body["metadata"]["annotations"] = {"zanith.io/action": action, "zanith.io/generation": "7"}
+    view = job_view(body, [])
+    assert (view.action, view.generation) == (seen, 7)
 
 
 LAST_WORDS = json.dumps({"exitCode": 20, "reason": "LedgerConflict", "message": "m" * 2000, "step": 2})

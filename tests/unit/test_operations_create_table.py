@@ -20,8 +20,8 @@ def orders(**arguments: Any) -> list[str]:
     """Problems of a new table in a database that has `users`, a view, and a table with an index."""
     taken = Table("public", "taken", indexes=(Index("orders_id_key", ""),))
     loose = users(
-        Column("code", "text"),
-        Column("part", "text"),
+        Column("code", "bigint"),
+        Column("part", "bigint"),
         name="loose",
         constraints=(unique("email", definition="UNIQUE (email) DEFERRABLE"), primary_key("id", table="loose")),
         indexes=(
@@ -29,8 +29,10 @@ def orders(**arguments: Any) -> list[str]:
             Index("b", "CREATE UNIQUE INDEX b ON loose (part) WHERE (x)", ("part",), unique=True),
         ),
     )
+    fleeting = users(name="fleeting", persistence="unlogged")
+    named = users(name="named", constraints=(unique("email"),))
     view = View("public", "a_view", materialized=True, definition_hash="")
-    known = ctx(users(), graph=graph(users(), taken, loose, views=(view,)))
+    known = ctx(users(), graph=graph(users(), taken, loose, fleeting, named, views=(view,)))
     return list(operation("createTable", **{**NEW, **arguments}).problems(known))
 
 
@@ -102,6 +104,15 @@ def reference(*referenced: str, **changes: Any) -> list[dict[str, Any]]:
         (
             {"foreignKeys": reference("id", "email")},
             "foreign key of public.orders has 1 columns but references 2 of public.loose",
+        ),
+        (
+            {"foreignKeys": reference("id", referencesTable="fleeting")},
+            "public.fleeting is unlogged; public.orders, which is not, cannot reference it",
+        ),
+        (
+            {"foreignKeys": reference("email", referencesTable="named")},
+            "column public.orders.user_id (bigint) cannot reference public.named.email (text): PostgreSQL has no equality of "
+            "the two; give them the same type",
         ),
         *(
             (

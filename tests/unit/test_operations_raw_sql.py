@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from operations_harness.measuring import GRAPH
-from unit.builders import MIGRATION, brief, facts, plan
+from unit.builders import MIGRATION, brief, plan
+from unit.corpus import KNOWN
 from zanith.core.errors import SpecError
 from zanith.core.graph import Column, Constraint, Index, SchemaGraph
-from zanith.core.graph_json import graph_from_json
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, QueryIsTrue, Statement, Work
 from zanith.operations.raw_sql import RawSql
@@ -22,10 +20,6 @@ from zanith.planning.plan import Plan
 from zanith.planning.rendering import PendingMigration, plan_text
 
 USERS, ORDERS, ALONE = TableKey("public", "users"), TableKey("public", "orders"), TableKey("public", "alone")
-KNOWN = replace(
-    facts(other_relations=frozenset({TableKey("public", "tickets")})),
-    graph=graph_from_json(json.loads(GRAPH.read_text())),
-)
 
 
 def here(**changes: Any) -> StepContext:
@@ -87,8 +81,8 @@ def planned(*sql: str | dict[str, Any]) -> Plan:
         ("ALTER SUBSCRIPTION a CONNECTION 'password=b'", "connection string may hold a password"),
         ("UPDATE users SET email = $1", "parameters ($1) have no value here"),
         ("DELETE FROM _zanith_migrations", "_zanith_migrations is Zanith's own"),
-        ("DROP TABLE users, public._zanith_dropped_a_b", "public._zanith_dropped_a_b is Zanith's own"),
-        ("DROP SCHEMA _zanith_shadow CASCADE", "_zanith_shadow. is Zanith's own"),
+        ("DROP TABLE users, public._zanith_dropped_a_b", "_zanith_dropped_a_b is Zanith's own"),
+        ("DROP SCHEMA _zanith_shadow CASCADE", "_zanith_shadow is Zanith's own"),
         ("WITH a AS (DELETE FROM _zanith_migrations RETURNING 1) SELECT * FROM a", "is Zanith's own"),
     ],
 )
@@ -152,6 +146,8 @@ def test_what_may_be_done_is_not_refused(sql: str) -> None:
         ({"sql": "VACUUM users", "doneWhen": "SELECT 1, 2"}, "a single query that answers one boolean"),
         ({"sql": "VACUUM users", "doneWhen": "DROP TABLE users"}, "a single query that answers one boolean"),
         ({"sql": "VACUUM users", "doneWhen": "SELECT true INTO a"}, "must only ask"),
+        ({"sql": "VACUUM users", "doneWhen": "SELECT true FROM users FOR UPDATE"}, "must only ask"),
+        ({"sql": "VACUUM users", "doneWhen": "SELECT $1"}, "must not use parameters"),
         ({"sql": "VACUUM users", "doneWhen": "WITH a AS (DELETE FROM users RETURNING 1) SELECT true"}, "must only ask"),
     ],
 )
@@ -452,7 +448,7 @@ def test_a_hot_index_is_said_to_be_one() -> None:
     [
         ("ALTER INDEX nothing SET (fillfactor = 80)", Lock.ACCESS_EXCLUSIVE, set()),
         ("ALTER MATERIALIZED VIEW totals SET (fillfactor = 80)", Lock.ACCESS_EXCLUSIVE, {"totals"}),
-        ("ALTER VIEW adults SET (security_barrier)", Lock.NONE, set()),
+        ("ALTER VIEW adults SET (security_barrier)", Lock.ACCESS_EXCLUSIVE, {"adults"}),
         ("ALTER TABLE ONLY events ADD CONSTRAINT c CHECK (id > 0) NO INHERIT", Lock.ACCESS_EXCLUSIVE, {"events"}),
         ("ALTER INDEX events_pkey ATTACH PARTITION events_2026_pkey", Lock.ACCESS_EXCLUSIVE, {"events"}),
         ("ALTER TABLE logs DETACH PARTITION logs_2024", Lock.ACCESS_EXCLUSIVE, {"logs", "logs_2024"}),
@@ -466,9 +462,18 @@ def test_a_hot_index_is_said_to_be_one() -> None:
         ("CLUSTER", Lock.ACCESS_EXCLUSIVE, set()),
         ("CREATE CONSTRAINT TRIGGER t AFTER INSERT ON users FROM alone FOR EACH ROW EXECUTE FUNCTION touch()",
          Lock.SHARE_ROW_EXCLUSIVE, {"users", "alone"}),
-        ("UPDATE nothing SET a = 1", Lock.ROW_EXCLUSIVE, set()),
+        ("UPDATE nothing SET a = 1", Lock.ACCESS_EXCLUSIVE, set()),
         ("COPY users FROM '/tmp/a'", Lock.ROW_EXCLUSIVE, {"users"}),
-        ("ALTER SYSTEM SET work_mem = '1GB'", Lock.NONE, set()),
+        ("ALTER SEQUENCE tickets RESTART", Lock.SHARE_ROW_EXCLUSIVE, {"tickets"}),
+        ("ALTER TABLE tickets RENAME TO numbers", Lock.ACCESS_EXCLUSIVE, {"tickets"}),
+        ("ALTER TABLE users_age_idx RENAME TO by_age", Lock.ACCESS_EXCLUSIVE, {"users"}),
+        ("ALTER TABLE users_age_idx SET (fillfactor = 80)", Lock.ACCESS_EXCLUSIVE, {"users"}),
+        ("ALTER INDEX alone RENAME TO lonely", Lock.ACCESS_EXCLUSIVE, {"alone"}),
+        ("ALTER SEQUENCE tickets OWNER TO corpus_reader", Lock.ACCESS_EXCLUSIVE, {"tickets"}),
+        ("DROP VIEW adults", Lock.ACCESS_EXCLUSIVE, {"adults"}),
+        ("LOCK adults IN EXCLUSIVE MODE", Lock.EXCLUSIVE, {"adults", "users"}),
+        ("ALTER TYPE shape RENAME ATTRIBUTE a TO b", Lock.NONE, set()),
+        ("SELECT * FROM adults", Lock.ACCESS_SHARE, {"users"}),
         ("CREATE ROLE a", Lock.NONE, set()),
         ("CHECKPOINT", Lock.NONE, set()),
         ("ALTER TABLE users ALTER COLUMN id TYPE integer", Lock.ACCESS_EXCLUSIVE, {"users", "orders"}),

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from unit.builders import USERS, VERSIONS, brief, ctx, foreign_key, graph, operation, unique, users
+from unit.builders import USERS, VERSIONS, brief, ctx, foreign_key, graph, operation, problems, unique, users
 from zanith.core.graph import Column, Constraint, Index, Table, Trigger, View
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.surroundings import Dependent
 
 ID = {"name": "id", "type": "bigint"}
 PARENT = {"columns": ["id"], "referencesTable": "users", "referencesColumns": ["id"]}
@@ -168,6 +169,49 @@ def test_the_safer_way_can_be_pasted(arguments: dict[str, str], expected: str) -
     known = ctx(Table("on", "Users"), users())
     (finding,) = operation("dropColumn", **arguments).findings(known)
     assert finding.safer == expected
+
+
+def test_a_column_that_a_rule_uses_is_not_dropped_of_a_partition_either() -> None:
+    top = users(partition_key="RANGE (id)")
+    part = users(name="part", partition_of=USERS)
+    rules = {
+        USERS: (
+            Dependent("rule kept on public.users", needs=("email",)),
+            Dependent("rule counted on public.users", needs=("age",)),
+        ),
+        part.key: (Dependent("rule noted on public.part", needs=("age", "email")),),
+    }
+    assert problems(operation("dropColumn", column="email"), top, part, rules=rules) == [
+        "rule kept on public.users uses public.users.email; drop it first",
+        "rule noted on public.part uses public.part.email; drop it first",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("publishing", "primary_key", "expected"),
+    [
+        ({}, [], []),
+        ({None: ("all",), "public": ("of_schema",)}, [], ["public.t is published from the start (all, of_schema)"]),
+        ({"other": ("of_other",)}, [], []),
+        ({None: ("all",)}, ["id"], []),
+    ],
+)
+def test_a_new_table_that_is_published_from_the_start_needs_a_key(
+    publishing: dict[str | None, tuple[str, ...]], primary_key: list[str], expected: list[str]
+) -> None:
+    made = operation("createTable", table="t", columns=[ID], primaryKey=primary_key)
+    found = list(made.findings(ctx(publishing=publishing)))[1:]
+    assert [f.why.partition(" and has no")[0] for f in found] == expected
+    assert {f.level for f in found} <= {RiskLevel.HIGH}
+    assert {f.reason for f in found} <= {ReasonCode.PUBLISHED_WITHOUT_REPLICA_IDENTITY}
+
+
+def test_heirs_are_known_by_the_name_they_have() -> None:
+    """What is done to a table is done to those that inherit from it, after a rename too."""
+    heir, people = TableKey("public", "heir"), TableKey("public", "people")
+    known = ctx(users(), Table(*heir), inheritors={USERS: (heir,)})
+    rename = operation("renameTable", newName="people")
+    assert known.facts.after(rename.project(known), rename.moves(known)).inheritors == {people: (heir,)}
 
 
 def test_partitions_change_with_their_table() -> None:

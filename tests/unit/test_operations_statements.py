@@ -119,7 +119,8 @@ def test_a_new_table_is_dropped_again_while_it_is_empty() -> None:
             ProbeKind.POPULATED_TABLE,
             sql='SELECT 1 FROM "public"."orders" LIMIT 1',
             question="table public.orders has rows",
-            remedy="",
+            remedy="what was written to public.orders meanwhile would be lost; nothing was done",
+            under_lock=True,
         ),
         otherwise=Undo(refused="table public.orders has rows by now; dropping it would lose them"),
     )

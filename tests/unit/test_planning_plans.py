@@ -272,3 +272,12 @@ def test_a_graph_is_left_as_it_was_found() -> None:
     known = facts(users(indexes=(Index("i", ""),)))
     plan(*EVERY_KIND, of=known)
     assert known.graph == graph(users(indexes=(Index("i", ""),)))
+
+
+def test_the_audit_says_where_there_is_no_way_back() -> None:
+    dropped = plan({"dropColumn": {"table": "users", "column": "email"}}).steps[0]
+    assert dropped.sql.splitlines() == [
+        'ALTER TABLE "public"."users" DROP COLUMN "email"',
+        "-- no way back: public.users.email was dropped for good; no artifact was kept",
+    ]
+    assert "--" not in plan(SOFT_DROP).steps[0].sql

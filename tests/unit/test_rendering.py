@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from zanith.core.graph import DatabaseIdentity
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement
 from zanith.planning.plan import Plan, PlannedStep
-from zanith.planning.rendering import PendingMigration, plan_json, plan_sql, plan_text
+from zanith.planning.rendering import Answer, PendingMigration, ProbeAnswer, plan_json, plan_sql, plan_text
 
 USERS = TableKey("public", "users")
 DATABASE = DatabaseIdentity("1", 1, "shop")
@@ -119,6 +121,32 @@ def test_verbose_adds_objects_locks_risks_and_safer_ways() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("answer", "verbose", "lines"),
+    [
+        (Answer.NO, False, []),
+        (Answer.NO, True, ["data: column public.users.email has NULLs: no"]),
+        (Answer.YES, False, ["data: column public.users.email has NULLs: yes", "rows by key: id = 1; id = 2"]),
+        (Answer.UNANSWERED, False, ["data: column public.users.email has NULLs: not answered in time"]),
+        (Answer.LATER, False, []),
+        (Answer.LATER, True, ["data: column public.users.email has NULLs: asked once the steps before are done"]),
+    ],
+)
+def test_what_the_data_said_is_shown_with_its_step(answer: Answer, verbose: bool, lines: list[str]) -> None:
+    (probe,) = DROP.probes
+    given = ProbeAnswer(1, probe, answer, ("id = 1", "id = 2") if answer is Answer.YES else ())
+    shown = plan_text([PendingMigration(DROPPING, answers=(given,))], verbose=verbose)
+    asked = [line.strip() for line in shown.splitlines() if line.strip().startswith(("data:", "rows", "checked"))]
+    assert asked == lines
+
+
+def test_keys_of_rows_are_in_no_json() -> None:
+    (probe,) = DROP.probes
+    document = plan_json([PendingMigration(DROPPING, answers=(ProbeAnswer(1, probe, Answer.YES, ("id = 17",)),))])
+    assert "17" not in json.dumps(document["migrations"][0]["steps"])
+    assert document["migrations"][0]["steps"][0]["probes"][0]["answer"] == "yes"
+
+
 def test_sql_is_a_script_whose_comments_cannot_be_escaped() -> None:
     create = Plan("20260403\ncreate", DATABASE, (CREATE,))
     begun = PendingMigration(NORMALIZE, done=frozenset({1}))
@@ -175,6 +203,7 @@ def test_json_holds_everything() -> None:
                         "reason": "drops_column_with_data",
                         "why": "why of dropColumn",
                         "safer": "- softDropColumn:\n    table: users",
+                        "blockedSeconds": None,
                     }
                 ],
                 "statements": [
@@ -190,6 +219,7 @@ def test_json_holds_everything() -> None:
                         "kind": "nulls",
                         "question": "column public.users.email has NULLs",
                         "remedy": "fill them",
+                        "answer": None,
                     }
                 ],
             }

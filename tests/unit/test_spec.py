@@ -38,6 +38,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "gates": {"maxRisk": 60, "allowDestructive": False, "forbidReasons": [], "approval": "Auto"},
         "execution": {
             "lockTimeout": "2s",
+            "probeTimeout": "10m",
             "throttle": {
                 "targetBatch": "200ms",
                 "lanes": 1,

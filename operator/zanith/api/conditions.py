@@ -228,9 +228,11 @@ def _rows() -> dict[Reason, Row]:
 _ROWS = _rows()
 
 
-def phase_of(reason: Reason, *, began: bool) -> Phase:
-    """The word for people: what waits before the migration began is Pending, after it Running."""
+def phase_of(reason: Reason, *, began: bool, back: bool = False) -> Phase:
+    """The word for people: what waits before the migration began is Pending, after it Running, on its way back Reverting."""
     phase = reason.row.phase
+    if back and began and phase in (Phase.PENDING, Phase.RUNNING):
+        return Phase.REVERTING
     return Phase.RUNNING if began and phase is Phase.PENDING else phase
 
 

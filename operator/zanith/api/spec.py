@@ -202,6 +202,8 @@ class Execution(SpecModel):
 
     lock_timeout: Annotated[Duration, AfterValidator(_brief)] = "2s"
     """The longest a statement may wait for a strong lock, and so make others wait behind it. A ceiling."""
+    probe_timeout: Duration = "10m"
+    """The longest a question to the data may take before a step; one that is not answered by then refuses the step."""
     throttle: Throttle = Field(default_factory=lambda: Throttle())
     """How gentle backfills are."""
     job: JobSettings = Field(default_factory=lambda: JobSettings())

@@ -4,56 +4,31 @@ driver, and calls one function that returns an exit code.
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from zanith.core.errors import ZanithError
+from zanith.cli.options import (
+    DryRun,
+    Dsn,
+    DsnFile,
+    Files,
+    Json,
+    MigrationId,
+    Schema,
+    command_group,
+    end_with,
+    given_dsn,
+)
+from zanith.cli.recover_app import recover
 
-# Help is drawn with rich at a terminal only: elsewhere the frames are in the way, and it starts faster without.
-_MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
-
-
-def _app(text: str) -> typer.Typer:
-    # No pretty tracebacks: they print local variables, and one of them is the DSN.
-    return typer.Typer(
-        help=text,
-        no_args_is_help=True,
-        add_completion=False,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=_MARKUP,
-    )
-
-
-app = _app("History-as-data schema migrations for PostgreSQL, with or without Kubernetes.")
-migrate = _app("Plan and apply migrations on a database, and read what happened to it.")
-recover = _app("What was kept when something was taken away.")
+app = command_group("History-as-data schema migrations for PostgreSQL, with or without Kubernetes.")
+migrate = command_group("Plan and apply migrations on a database, and read what happened to it.")
 app.add_typer(migrate, name="migrate")
 app.add_typer(recover, name="recover")
-
-Files = Annotated[
-    list[str],
-    typer.Option("--file", "-f", metavar="FILE", help="Manifest, folder of manifests, or - for standard input."),
-]
-Dsn = Annotated[
-    str | None,
-    typer.Option(
-        "--dsn", metavar="DSN", help="PostgreSQL connection string or URI. Default: ZANITH_DSN.", show_default=False
-    ),
-]
-DsnFile = Annotated[
-    str | None,
-    typer.Option(
-        "--dsn-file", metavar="FILE", help="File that holds it: process lists show --dsn.", show_default=False
-    ),
-]
-Schema = Annotated[str, typer.Option("--schema", help="Where the five tables live: spec.database.schema.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, with everything in it.")]
-MigrationId = Annotated[str | None, typer.Option("--id", metavar="ID", help="Only this migration.", show_default=False)]
 
 
 @migrate.command()
@@ -64,11 +39,16 @@ def plan(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL.")] = False,
     as_json: Json = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Add objects, locks, risks and safer ways.")] = False,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Ask the data too, as steps do before they run; at a terminal, show keys.")
+    ] = False,
 ) -> None:
-    """Show what is pending and what it risks. Changes nothing; exit code 20 where a gate refuses it."""
+    """Show what is pending and what it risks. Changes nothing; exit code 20 where it is refused."""
     from zanith.cli import migrating
 
-    _end(lambda: migrating.plan(file, _dsn(dsn, dsn_file), sql=sql, as_json=as_json, verbose=verbose))
+    end_with(
+        lambda: migrating.plan(file, given_dsn(dsn, dsn_file), sql=sql, as_json=as_json, verbose=verbose, probe=probe)
+    )
 
 
 @migrate.command()
@@ -83,7 +63,7 @@ def up(
     """Apply what is pending, in order. Ctrl-C stops after the current batch; run it again to go on."""
     from zanith.cli import migrating
 
-    _end(lambda: migrating.up(file, _dsn(dsn, dsn_file), approve=approve))
+    end_with(lambda: migrating.up(file, given_dsn(dsn, dsn_file), approve=approve))
 
 
 @migrate.command()
@@ -97,7 +77,7 @@ def status(
     """Show how many migrations are applied, and where each of the others stands."""
     from zanith.cli import asking
 
-    _end(lambda: asking.status(_dsn(dsn, dsn_file), schema, migration_id=migration_id, as_json=as_json))
+    end_with(lambda: asking.status(given_dsn(dsn, dsn_file), schema, migration_id=migration_id, as_json=as_json))
 
 
 @migrate.command()
@@ -117,9 +97,9 @@ def history(
     """Show what ran, as the five tables tell it."""
     from zanith.cli import asking
 
-    _end(
+    end_with(
         lambda: asking.history(
-            _dsn(dsn, dsn_file),
+            given_dsn(dsn, dsn_file),
             schema,
             migration_id=migration_id,
             since=since,
@@ -146,7 +126,7 @@ def diff(
     """Show what changed in the schema between two migrations, or one and the live database. Prints nothing if nothing did."""
     from zanith.cli import shapes
 
-    _end(lambda: shapes.diff(_dsn(dsn, dsn_file), schema, before, after, as_json=as_json, html=html))
+    end_with(lambda: shapes.diff(given_dsn(dsn, dsn_file), schema, before, after, as_json=as_json, html=html))
 
 
 @migrate.command()
@@ -169,15 +149,32 @@ def show(
     """Show what the schema looked like after a migration, at a time, or is like now."""
     from zanith.cli import shapes
 
-    _end(lambda: shapes.show(_dsn(dsn, dsn_file), schema, snapshot, at=at, as_json=as_json))
+    end_with(lambda: shapes.show(given_dsn(dsn, dsn_file), schema, snapshot, at=at, as_json=as_json))
 
 
-@recover.command("list")
-def list_artifacts(dsn: Dsn = None, dsn_file: DsnFile = None, schema: Schema = "public", as_json: Json = False) -> None:
-    """Show everything that can still be brought back, and until when."""
-    from zanith.cli import asking
+@migrate.command()
+def down(
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
+    schema: Schema = "public",
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="How many steps.", show_default=False)
+    ] = None,
+    migration_id: Annotated[
+        str | None,
+        typer.Option("--id", metavar="ID", help="Of this migration, not of the last ones.", show_default=False),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--all", help="All steps of the migration of --id.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take the last steps back, the last one first, as the ledger knows them. Nothing is touched where one cannot be."""
+    from zanith.cli import reverting
 
-    _end(lambda: asking.recoverable(_dsn(dsn, dsn_file), schema, as_json=as_json))
+    end_with(
+        lambda: reverting.down(
+            given_dsn(dsn, dsn_file), schema, steps=steps, migration_id=migration_id, whole=whole, dry_run=dry_run
+        )
+    )
 
 
 @app.command("operator")
@@ -215,20 +212,3 @@ def run_cli(argv: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0
-
-
-def _dsn(dsn: str | None, dsn_file: str | None) -> str:
-    from zanith.cli.target import choose_dsn
-
-    return choose_dsn(dsn, dsn_file, os.environ)
-
-
-def _end(command: Callable[[], int]) -> None:
-    """Exit with the command's code; an expected error is told in one line."""
-    try:
-        code = command()
-    except ZanithError as error:
-        from zanith.cli.outcome import say
-
-        code = say(error)
-    raise typer.Exit(code)

@@ -10,19 +10,19 @@ from zanith.cli.outcome import warn
 from zanith.cli.target import Target
 from zanith.core.errors import ExitCode, SpecError
 from zanith.ledger.history import History, history_json, history_text
-from zanith.ledger.history_queries import five_tables_exist, read_history, read_recoverable, read_status
-from zanith.ledger.overview import LedgerStatus, recoverable_json, recoverable_text, status_json, status_text
+from zanith.ledger.history_queries import five_tables_exist, read_history, read_kept, read_status
+from zanith.ledger.overview import LedgerStatus, kept_json, kept_text, status_json, status_text
 from zanith.postgres.sqlstates import translated
 
 _SINCE = re.compile(r"^([0-9]{1,6})([smhd])$")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-def parse_since(text: str) -> timedelta:
+def parse_since(text: str, option: str = "--since") -> timedelta:
     """`7d` as a timedelta. Raises SpecError."""
     match = _SINCE.match(text)
     if match is None:
-        raise SpecError("--since: must be a number and a unit, s, m, h or d, such as 7d")
+        raise SpecError(f"{option}: must be a number and a unit, s, m, h or d, such as 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -35,12 +35,18 @@ def history(
     with Target(dsn) as target:
         conn = target.connection(schema)
         with translated("reading the history"):
-            if not _has_ledger(target, schema):
+            if not has_ledger(target, schema):
                 if as_json:
                     sys.stdout.writelines(history_json(History(0, (), 0, ())))
                 return int(ExitCode.APPLIED)
             with read_history(
-                conn, schema, migration_id=migration_id, since=period, steps=steps, times=timings or as_json
+                conn,
+                schema,
+                migration_id=migration_id,
+                since=period,
+                steps=steps,
+                times=timings or as_json,
+                recoveries=as_json,
             ) as found:
                 if as_json:
                     sys.stdout.writelines(history_json(found))
@@ -52,7 +58,7 @@ def history(
 def status(dsn: str, schema: str, *, migration_id: str | None, as_json: bool) -> int:
     """Print how many migrations are applied, and where the others stand."""
     with Target(dsn) as target, translated("reading the ledger"):
-        if _has_ledger(target, schema):
+        if has_ledger(target, schema):
             found = read_status(target.connection(schema), schema, migration_id=migration_id)
         elif as_json:
             found = LedgerStatus(0, None, 0)
@@ -62,20 +68,20 @@ def status(dsn: str, schema: str, *, migration_id: str | None, as_json: bool) ->
     return int(ExitCode.APPLIED)
 
 
-def recoverable(dsn: str, schema: str, *, as_json: bool) -> int:
-    """Print every artifact that still holds data."""
+def kept(dsn: str, schema: str, *, everything: bool, migration_id: str | None, as_json: bool) -> int:
+    """Print every artifact that still holds data; with `everything`, those that were restored or purged too."""
     with Target(dsn) as target, translated("reading the artifacts"):
-        if _has_ledger(target, schema):
-            found = read_recoverable(target.connection(schema), schema)
+        if has_ledger(target, schema):
+            found = read_kept(target.connection(schema), schema, everything=everything, migration_id=migration_id)
         elif as_json:
             found = []
         else:
             return int(ExitCode.APPLIED)
-    print(recoverable_json(found) if as_json else recoverable_text(found))
+    print(kept_json(found) if as_json else kept_text(found, everything=everything))
     return int(ExitCode.APPLIED)
 
 
-def _has_ledger(target: Target, schema: str) -> bool:
+def has_ledger(target: Target, schema: str) -> bool:
     """Whether there is one; where not, it is said on stderr, for nothing is wrong."""
     if five_tables_exist(target.connection(schema), schema):
         return True

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
+from zanith.cli.answers import with_answers
 from zanith.cli.manifests import Manifest, read_manifests
 from zanith.cli.outcome import say, warn
 from zanith.cli.pending import MigrationProblem, find_pending, plan_pending
 from zanith.cli.progress import progress_report
+from zanith.cli.stopping import stop_on_signals
 from zanith.cli.target import Target
-from zanith.core.errors import ExitCode, Stopped, ZanithError
+from zanith.core.errors import ExitCode, SpecError, Stopped, ZanithError
 from zanith.execution.assignment import Assignment
 from zanith.execution.runner import run_migration
 from zanith.planning.rendering import plan_json, plan_sql, plan_text
 
 
-def plan(files: Sequence[str], dsn: str, *, sql: bool, as_json: bool, verbose: bool) -> int:
-    """Print the plan of what is pending; 20 where a gate refuses it. Writes nothing."""
+def plan(files: Sequence[str], dsn: str, *, sql: bool, as_json: bool, verbose: bool, probe: bool) -> int:
+    """Print the plan of what is pending; 20 where a gate, or with `probe` the data, refuses it. Writes nothing."""
+    if sql and as_json:
+        raise SpecError("--sql and --json: give one of them")
     manifests = read_manifests(files, note=warn)
     with Target(dsn) as target:
         try:
-            planned = plan_pending(target, find_pending(target, manifests))
+            wanted = find_pending(target, manifests)
+            planned = plan_pending(target, wanted)
+            if probe:
+                planned = with_answers(target, wanted, planned, keys=sys.stdout.isatty())
         except MigrationProblem as problem:
             return say(problem.error, subject=problem.name)
     pending = [p for p, _ in planned]
@@ -48,7 +53,7 @@ def up(files: Sequence[str], dsn: str, *, approve: str) -> int:
         except MigrationProblem as problem:
             return say(problem.error, subject=problem.name)
         applied_before = len(manifests) - len(pending)
-        with _stop_on_signals() as stop:
+        with stop_on_signals() as stop:
             for manifest in pending:
                 try:
                     _run(target, manifest, approve=approve, stop=stop)
@@ -72,16 +77,3 @@ def _run(target: Target, manifest: Manifest, *, approve: str, stop: threading.Ev
             stop=stop,
             report=report,
         )
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: the runner then stops at the next safe place."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

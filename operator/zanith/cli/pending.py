@@ -19,6 +19,7 @@ from zanith.planning.plan import Plan
 from zanith.planning.planner import extend_plan, left_behind, plan_migration, spec_digests
 from zanith.planning.rendering import PendingMigration
 from zanith.postgres.catalog import read_facts
+from zanith.postgres.rehearsing import rehearse
 from zanith.postgres.sqlstates import translated
 
 _NOT_REVERTED = "spec.state: Reverted is not supported by this version; set it to Applied"
@@ -111,11 +112,17 @@ def plan_pending(target: Target, pending: Sequence[Manifest]) -> list[tuple[Pend
                 facts_of[schema] = read_facts(conn, schema)
             facts = facts_of[schema]
             if carried is not None:
-                facts = replace(facts, graph=carried.graph, sizes=carried.sizes)
+                # Names without a schema are another schema's, and nothing else: all the rest is of the database.
+                facts = replace(
+                    carried, default_schema=facts.default_schema, constrained_domains=facts.constrained_domains
+                )
             with translated("reading the ledger"):
                 record = read_migration(conn, schema, manifest.spec.migration_id)
             begun = _begun(manifest.spec, record)
             plan = _plan(manifest.spec, facts, begun)
+            if begun.plan is None and carried is None:
+                # Those after it may stand on what it makes and nobody sees; their runner asks then.
+                rehearse(conn, manifest.spec, facts)
             plans.append(_gated(manifest.spec, plan, begun))
             carried = left_behind(manifest.spec, facts, done=begun.done)
         except ZanithError as error:

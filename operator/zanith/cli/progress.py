@@ -114,16 +114,29 @@ class TerminalReport:
 
 
 def started_text(progress: Progress) -> str:
-    """`· step 2/5: [medium] backfill public.users`."""
-    place = f"{progress.step_index}/{progress.steps_total}"
-    return f"· step {place}: [{progress.risk_level}] {progress.kind} {progress.target}".rstrip()
+    """`· step 2/5: [medium] backfill public.users`; of other work, `· undoing step …`, `· restoring public.users.email`."""
+    what = f"{_step(progress)} {progress.target}".rstrip()
+    match progress.message:
+        case "undo":
+            return f"· undoing {what}"
+        case "restore":
+            return f"· restoring {progress.target}"
+    return f"· {what}"
 
 
 def finished_text(progress: Progress) -> str:
-    """`✓ step 2/5: [medium] backfill  3.4 s`."""
-    place = f"{progress.step_index}/{progress.steps_total}"
+    """`✓ step 2/5: [medium] backfill  3.4 s`, `↶ step 2/5: …`."""
     took = duration_text(timedelta(seconds=progress.took_s))
-    return f"✓ step {place}: [{progress.risk_level}] {progress.kind}  {took}"
+    match progress.message:
+        case "undo":
+            return f"↶ {_step(progress)}  {took}"
+        case "restore":
+            return f"✓ restored {progress.target}  {took}"
+    return f"✓ {_step(progress)}  {took}"
+
+
+def _step(progress: Progress) -> str:
+    return f"step {progress.step_index}/{progress.steps_total}: [{progress.risk_level}] {progress.kind}"
 
 
 def rows_text(progress: Progress) -> str:

@@ -15,7 +15,7 @@ from zanith.core.graph_words import diff_lines, shape_lines, visible, visible_js
 from zanith.ledger.diff_json import diff_json
 from zanith.ledger.diff_picture import diff_picture
 from zanith.ledger.history_queries import five_tables_exist
-from zanith.ledger.snapshot_diff import compare_shapes
+from zanith.ledger.snapshot_diff import compare_shapes, not_compared
 from zanith.ledger.snapshot_queries import (
     LIVE,
     Snapshot,
@@ -36,11 +36,8 @@ def diff(dsn: str, schema: str, before: str, after: str, *, as_json: bool, html:
     with Target(dsn) as target:
         one, other = (_snapshot(target, schema, name) for name in (before, after))
     changes = compare_shapes(one.graph, other.graph)
-    if one.graph.format_version != other.graph.format_version:
-        warn(
-            f"these are snapshots of format {one.graph.format_version} and {other.graph.format_version}: "
-            "what the older format does not keep looks added or dropped"
-        )
+    if left_out := not_compared(one.graph, other.graph):
+        warn(f"not compared: {left_out}")
     if html is not None:
         _write(html, diff_picture(one, other, changes))
     elif as_json:

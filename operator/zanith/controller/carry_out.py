@@ -92,12 +92,15 @@ async def _start(hands: Hands, subject: Subject, start: StartJob) -> None:
         owner,
         name=start.name,
         attempt=start.attempt,
+        action=start.action,
         plan_hash=start.plan_hash,
         approved_hash=subject.approve,
         retry=start.retry,
         spec=subject.body["spec"],
     )
     notes = AttemptNotes(
+        action=start.action,
+        generation=start.generation,
         plan_hash=start.plan_hash,
         run_hash=start.run_hash,
         retry=start.retry,
@@ -124,7 +127,9 @@ async def _start(hands: Hands, subject: Subject, start: StartJob) -> None:
     except (Forbidden, Invalid, Taken) as error:
         raise JobRefused(error.message) from error
     hands.cache.put_job(created)
-    log.info("attempt_started", migration=str(subject.key), job=start.name, attempt=start.attempt)
+    log.info(
+        "attempt_started", migration=str(subject.key), job=start.name, attempt=start.attempt, action=start.action.value
+    )
 
 
 async def _delete(hands: Hands, subject: Subject, name: str) -> None:

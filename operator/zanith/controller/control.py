@@ -22,6 +22,7 @@ from zanith.controller.gather import Sources
 from zanith.controller.listening import Listeners
 from zanith.controller.reconcile import Reconciler
 from zanith.controller.resync import CrdMissing, Resync
+from zanith.controller.rounds import Rounds
 from zanith.controller.turns import Turns
 from zanith.controller.work_queue import WorkQueue
 from zanith.kube.client import Body, Forbidden, KubeClient, KubeError
@@ -53,6 +54,7 @@ class Controller:
         self._queue = WorkQueue(self._reconcile, self._report, chance=random.Random())
         self._listeners = Listeners(self._queue.put)
         self._resync = Resync(kube, self._cache, settings.namespaces, self._queue.put)
+        self._rounds = Rounds(self._databases, self._queue.put)
         self._tasks: list[asyncio.Task[None]] = []
         self._reconciler = Reconciler(
             sources=Sources(self._cache, kube, self._databases, self._directory.name, settings.namespaces),
@@ -60,6 +62,7 @@ class Controller:
             turns=self._turns,
             follow=self._listeners.follow,
             unfollow=self._listeners.unfollow,
+            rounds=self._rounds,
             wake=self._queue.put,
             wake_dependents=self._wake_dependents,
         )
@@ -75,6 +78,7 @@ class Controller:
         self._supervise(
             "resync", self._resync.run(every_s=self._settings.resync_s, grace_s=self._settings.resync_grace_s)
         )
+        self._supervise("rounds", self._rounds.run(every_s=self._settings.look_s))
         log.info("operator_started", namespaces=list(self._settings.namespaces) or "all", image=self._settings.image)
 
     async def stop(self) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from zanith.api.conditions import Reason
 from zanith.api.spec import MigrationSpec
 from zanith.controller.decide.observed import Trouble
 from zanith.core.errors import Conflict, NotYet, SpecError, ZanithError
+from zanith.ledger.marks import Mark, read_marks
 from zanith.ledger.reading import read_migration
 from zanith.ledger.records import MigrationRecord
 from zanith.planning.plan import Plan
@@ -74,6 +76,17 @@ class Databases:
                 self._resting[name] = (time.monotonic() + _REST_S, found.trouble)
             return found
 
+    async def marks(self, settings: ConnectionSettings, migration_ids: Iterable[str]) -> dict[str, Mark] | None:
+        """The marks of migrations at rest; None where they cannot be read. Looks away from a database that rests."""
+        name = _digest(settings)
+        async with self._turns.setdefault(name, asyncio.Lock()):
+            resting = self._resting.get(name)
+            if resting is not None and time.monotonic() < resting[0]:
+                return None
+            return await asyncio.get_running_loop().run_in_executor(
+                self._threads, _marks, settings, list(migration_ids)
+            )
+
 
 def trouble_of(error: ZanithError) -> Trouble:
     """The row of the condition table for something that could not be read."""
@@ -85,11 +98,7 @@ def trouble_of(error: ZanithError) -> Trouble:
 def _look(settings: ConnectionSettings, spec: MigrationSpec, wants_plan: WantsPlan) -> Look:
     """In a thread: one connection, closed at the end."""
     try:
-        with (
-            connect(settings, application_name=APPLICATION_NAME, connect_timeout_s=_CONNECT_TIMEOUT_S) as conn,
-            translated("reading the ledger"),
-        ):
-            conn.execute("SELECT set_config('statement_timeout', %s, false)", [_STATEMENT_TIMEOUT])
+        with _reading(settings) as conn:
             record = read_migration(conn, settings.schema, spec.migration_id)
             if not wants_plan(record):
                 return Look(record)
@@ -99,6 +108,25 @@ def _look(settings: ConnectionSettings, spec: MigrationSpec, wants_plan: WantsPl
     except ZanithError as error:
         # PostgreSQL said no to reading: a right is missing, so a person has to look.
         return Look(trouble=Trouble(Reason.LEDGER_CONFLICT, error.message))
+
+
+def _marks(settings: ConnectionSettings, migration_ids: list[str]) -> dict[str, Mark] | None:
+    """In a thread: as `_look`, and shorter."""
+    try:
+        with _reading(settings) as conn:
+            return read_marks(conn, settings.schema, migration_ids)
+    except ZanithError:
+        return None
+
+
+@contextmanager
+def _reading(settings: ConnectionSettings) -> Iterator[Connection[Any]]:
+    with (
+        connect(settings, application_name=APPLICATION_NAME, connect_timeout_s=_CONNECT_TIMEOUT_S) as conn,
+        translated("reading the ledger"),
+    ):
+        conn.execute("SELECT set_config('statement_timeout', %s, false)", [_STATEMENT_TIMEOUT])
+        yield conn
 
 
 def _planned(conn: Connection[Any], settings: ConnectionSettings, spec: MigrationSpec, record: MigrationRecord) -> Look:

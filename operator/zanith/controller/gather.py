@@ -8,18 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from zanith.api.conditions import ConditionStatus, ConditionType
-from zanith.api.names import APPROVE, RETRY
-from zanith.api.spec import MigrationSpec, parse_spec
+from zanith.api.conditions import ConditionStatus, ConditionType, Reason
+from zanith.api.names import APPROVE, HOLD, RETRY
+from zanith.api.spec import DesiredState, MigrationSpec, parse_spec
 from zanith.api.status import parse_status
 from zanith.controller.cache import Cache, Key
 from zanith.controller.credentials import read_credentials
 from zanith.controller.databases import Databases, Look
 from zanith.controller.decide import Observed, wants_plan
 from zanith.controller.decide.observed import Dependency, Trouble
-from zanith.controller.ledger_view import database_key, recorded_refusal, view_of
+from zanith.controller.ledger_view import database_key, recorded_refusal, recorded_undo_refusal, view_of
 from zanith.core.errors import SpecError
 from zanith.kube.client import Body, KubeClient
+from zanith.ledger.marks import Mark, mark_of
 from zanith.ledger.records import MigrationRecord
 from zanith.planning.planner import spec_digests
 from zanith.postgres.connecting import ConnectionSettings
@@ -46,6 +47,8 @@ class Gathered:
     database: str = ""
     """Names the database, where it was reached."""
     connection: ConnectionSettings | None = None
+    mark: Mark | None = None
+    """What others may change of what was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ def observe(sources: Sources, key: Key, body: Body, parsed: Parsed, now: datetim
         spec_problem=parsed.problem,
         approve=str(annotations.get(APPROVE, ""))[:_ANNOTATION_LIMIT].strip(),
         retry=str(annotations.get(RETRY, ""))[:_ANNOTATION_LIMIT].strip(),
+        hold=annotations.get(HOLD) == "true",
         digests=parsed.digests,
         dependencies=_dependencies(sources.cache, key, parsed.spec),
         cycle=_cycle(sources.cache, key),
@@ -115,9 +119,11 @@ async def _with_database(
     if look.record is None:
         return Gathered(replace(observed, ledger_trouble=look.trouble), connection=credentials)
     seen = replace(with_ledger(look.record), plan=look.plan, plan_trouble=look.plan_trouble)
-    if look.plan is not None:
+    if spec.state is DesiredState.REVERTED:
+        seen = replace(seen, refusal=recorded_undo_refusal(look.record, observed.retry))
+    elif look.plan is not None:
         seen = replace(seen, refusal=recorded_refusal(look.record, look.plan.hash, observed.retry))
-    return Gathered(seen, database_key(look.record.database), credentials)
+    return Gathered(seen, database_key(look.record.database), credentials, mark_of(look.record))
 
 
 def _lives(sources: Sources, observed: Observed, owner: tuple[str, str]) -> bool:
@@ -144,6 +150,8 @@ def _dependency(body: Body | None, name: str) -> Dependency:
     for kind, state in ((ConditionType.READY, "ready"), (ConditionType.STALLED, "failed")):
         condition = status.condition(kind)
         if condition is not None and condition.status is ConditionStatus.TRUE:
+            if condition.reason == Reason.REVERTED:
+                return Dependency(name, "reverted")
             return Dependency(name, "ready" if state == "ready" else "failed")
     return Dependency(name, "pending")
 

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from zanith.api.names import ANNOTATION_PLAN_HASH, ANNOTATION_RETRY_USED, LABEL_ATTEMPT
-from zanith.controller.decide.observed import JobState, JobView, PodView, Verdict
+from zanith.controller.decide.observed import JobAction, JobState, JobView, PodView, Verdict
 from zanith.kube.client import Body
 from zanith.kube.job import (
+    ANNOTATION_ACTION,
     ANNOTATION_CRASHES,
     ANNOTATION_FAILURE_SEEN,
+    ANNOTATION_GENERATION,
     ANNOTATION_MARK,
     ANNOTATION_RUN_HASH,
     ANNOTATION_TRIES,
@@ -45,6 +47,8 @@ def job_view(job: Body, pods: Iterable[Body]) -> JobView:
         created_at=_required_time(metadata["creationTimestamp"]),
         finished_at=finished_at,
         deleting_since=_time(metadata.get("deletionTimestamp")),
+        action=_action(annotations.get(ANNOTATION_ACTION)),
+        generation=_number(annotations.get(ANNOTATION_GENERATION)),
         plan_hash=annotations.get(ANNOTATION_PLAN_HASH, ""),
         run_hash=annotations.get(ANNOTATION_RUN_HASH, ""),
         retry=annotations.get(ANNOTATION_RETRY_USED, ""),
@@ -131,6 +135,11 @@ def _verdict(message: Any) -> Verdict:
         message=str(told.get("message") or "")[:_MESSAGE_LIMIT],
         step=step if isinstance(step, int) else None,
     )
+
+
+def _action(text: Any) -> JobAction:
+    """Jobs of before there was a choice apply."""
+    return JobAction(text) if text in set(JobAction) else JobAction.APPLY
 
 
 def _number(text: Any) -> int:

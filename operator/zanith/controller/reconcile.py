@@ -19,6 +19,7 @@ from zanith.controller.decide import Decision, StartJob, SyncExecution, decide
 from zanith.controller.decide.observed import Trouble
 from zanith.controller.decide.verdict import only_progress_differs
 from zanith.controller.gather import Gathered, Parsed, Sources, gather, observe, parse
+from zanith.controller.rounds import AtRest, Rounds
 from zanith.controller.turns import Turns
 from zanith.kube.client import Body, NotFound
 from zanith.kube.writing import write_status
@@ -65,6 +66,7 @@ class Reconciler:
     turns: Turns
     follow: Follow
     unfollow: Callable[[Key], None]
+    rounds: Rounds
     wake: Callable[[Key], None]
     wake_dependents: Callable[[Key], None]
     _memories: dict[Key, Memory] = field(default_factory=dict)
@@ -115,6 +117,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
         self.unfollow(key)
+        self.rounds.leave(key)
         for other in self.turns.leave(key):
             self.wake(other)
 
@@ -187,6 +190,17 @@ class Reconciler:
             self.follow(key, gathered.database, gathered.connection)
         elif not active:
             self.unfollow(key)
+        if active:
+            self.rounds.leave(key)
+        else:
+            self._rest(key, gathered)
+
+    def _rest(self, key: Key, gathered: Gathered) -> None:
+        spec, connection, mark = gathered.observed.spec, gathered.connection, gathered.mark
+        if spec is None or connection is None or mark is None or not gathered.observed.began:
+            return  # nothing of it in the ledger, or nothing known: it stays as it was seen last
+        place = (gathered.database, connection.schema)
+        self.rounds.join(key, AtRest(place, connection, spec.migration_id, mark))
 
 
 def _execution_hash(spec: MigrationSpec) -> str:

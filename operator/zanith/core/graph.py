@@ -2,7 +2,8 @@
 
 Read from the catalog by `zanith.postgres`, projected step by step by the operations, stored in
 `_zanith_schema_snapshots` as versioned JSON. Two equal databases give two equal graphs: nothing here depends on oids,
-sizes or time. The five tables, `_zanith_dropped_*` columns and tables, and the schema `_zanith_shadow` are left out.
+sizes or time. The five tables, `_zanith_dropped_*` columns and tables, and the schema `_zanith_shadow` are left out, and
+so is what belongs to an extension. Definitions are in their settled form (`zanith.core.graph_forms`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
+from zanith.core.graph_objects import SINCE_2, Domain, Function, Sequence
+from zanith.core.graph_objects import EnumType as EnumType
+from zanith.core.graph_objects import Extension as Extension
 from zanith.core.identifiers import TableKey
-from zanith.core.surroundings import Dependent, ExtensionVersion, FunctionBody, Publication, TriggerBody
+from zanith.core.known_code import KnownCode
+from zanith.core.surroundings import (
+    Dependent,
+    ExtensionVersion,
+    FunctionBody,
+    Publication,
+    SyncTrigger,
+    TriggerBody,
+)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -34,6 +46,8 @@ class Column:
     generated: Literal["stored", "virtual"] | None = None
     collation: str | None = None
     comment: str | None = None
+    identity_options: str | None = field(default=None, metadata=SINCE_2)
+    """Of its sequence, those that are not what IDENTITY alone gives: `START WITH 1000 CACHE 5`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,7 @@ class Constraint:
     columns: tuple[str, ...] = ()
     validated: bool = True
     references: TableKey | None = None
+    comment: str | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,7 @@ class Index:
     columns: tuple[str, ...] = ()
     unique: bool = False
     valid: bool = True
+    comment: str | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class Trigger:
     definition: str
     enabled: bool = True
     on_update: bool = False
+    comment: str | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,7 @@ class Policy:
     roles: tuple[str, ...]
     using: str | None = None
     with_check: str | None = None
+    comment: str | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +169,11 @@ class View:
     materialized: bool
     definition_hash: str
     depends_on: tuple[tuple[TableKey, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EnumType:
-    """An enum type and its labels in order."""
-
-    schema: str
-    name: str
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """An installed extension and the schema its objects are in."""
-
-    name: str
-    schema: str
-    version: str
+    options: tuple[str, ...] = field(default=(), metadata=SINCE_2)
+    """As `security_invoker=true`."""
+    indexes: tuple[Index, ...] = field(default=(), metadata=SINCE_2)
+    triggers: tuple[Trigger, ...] = field(default=(), metadata=SINCE_2)
+    comment: str | None = field(default=None, metadata=SINCE_2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +184,9 @@ class SchemaGraph:
     views: tuple[View, ...] = ()
     enums: tuple[EnumType, ...] = ()
     extensions: tuple[Extension, ...] = ()
+    domains: tuple[Domain, ...] = field(default=(), metadata=SINCE_2)
+    sequences: tuple[Sequence, ...] = field(default=(), metadata=SINCE_2)
+    functions: tuple[Function, ...] = field(default=(), metadata=SINCE_2)
     format_version: int = FORMAT_VERSION
     _index: dict[TableKey, Table] = field(default_factory=dict, init=False, repr=False, compare=False, hash=False)
 
@@ -286,6 +294,8 @@ class Facts:
     rules: Mapping[TableKey, tuple[Dependent, ...]] = field(default_factory=dict)
     """By table: rules on tables, its own or another's, that use columns of it."""
     trigger_bodies: Mapping[TableKey, tuple[TriggerBody, ...]] = field(default_factory=dict)
+    sync_triggers: Mapping[TableKey, tuple[SyncTrigger, ...]] = field(default_factory=dict)
+    """Our own triggers that an archiveColumn which never ended has left on a table."""
     sequences: Mapping[TableKey, tuple[str, ...]] = field(default_factory=dict)
     """Sequences that belong to columns of a table, in its schema."""
     hidden_indexes: Mapping[TableKey, tuple[str, ...]] = field(default_factory=dict)
@@ -294,6 +304,8 @@ class Facts:
     """Tables some publication publishes, by themselves or through a partitioned table."""
     publications: Mapping[TableKey, tuple[Publication, ...]] = field(default_factory=dict)
     """By published table: which publications, where they name it or its schema or take every table."""
+    publishing: Mapping[str | None, tuple[str, ...]] = field(default_factory=dict)
+    """Publications that publish updates of whatever table is made in a schema, or under None in any."""
     without_replica_identity: frozenset[TableKey] = frozenset()
     """Published tables whose UPDATE fails, for want of a replica identity that the publication can use."""
     standbys: int = 0
@@ -308,6 +320,11 @@ class Facts:
     """By (schema, index of a partition): the index of the partitioned table it belongs to."""
     replica_identities: frozenset[tuple[str, str]] = frozenset()
     """Indexes, as (schema, index), that are the replica identity of their table."""
+    inheritors: Mapping[TableKey, tuple[TableKey, ...]] = field(default_factory=dict)
+    """By table: those that inherit from it (INHERITS; partitions are in the graph). What is done to it is done to them."""
+    typed_tables: Mapping[TableKey, tuple[TableKey, ...]] = field(default_factory=dict)
+    """By composite type: tables that have their columns from it (CREATE TABLE ... OF)."""
+    code: KnownCode = field(default_factory=KnownCode)
 
     def after(self, graph: SchemaGraph, moves: Mapping[TableKey, TableKey]) -> Facts:
         """What is known once a step has left this graph. What is known of a table moves with it and goes with it, so
@@ -339,6 +356,8 @@ class Facts:
             dependents=_with_kept_aside(moved(remaining(self.dependents)), self.graph, graph, moves),
             rules=moved(self.rules),
             trigger_bodies=moved(self.trigger_bodies),
+            sync_triggers=moved(self.sync_triggers),
+            inheritors={k: tuple(moves.get(c, c) for c in found) for k, found in moved(self.inheritors).items()},
             sequences=moved(self.sequences),
             hidden_indexes=moved(self.hidden_indexes),
             published=frozenset(moved(dict.fromkeys(self.published))),

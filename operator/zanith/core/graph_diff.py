@@ -56,6 +56,13 @@ class Change:
             return "dropped"
         return "changed" if self.fields else "renamed"
 
+    @property
+    def outermost_kind(self) -> str:
+        """The kind of what it is in, or of itself where the graph itself holds it: `table` for a column."""
+        held = shape(SchemaGraph)[self.place[0]].objects if self.place else SchemaGraph
+        assert held is not None, "only collections have places"
+        return kind_words(held)
+
 
 @dataclass(frozen=True, slots=True)
 class Renames:

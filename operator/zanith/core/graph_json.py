@@ -26,9 +26,13 @@ from zanith.core.graph import (
     Trigger,
     View,
 )
+from zanith.core.graph_objects import Domain, DomainCheck, Function, Sequence
 from zanith.core.identifiers import TableKey
 
 _T = TypeVar("_T")
+
+_LATER = ("extensions", "domains", "sequences", "functions")
+"""Lists that the graph had not from the start."""
 
 
 def graph_to_json(graph: SchemaGraph) -> dict[str, Any]:
@@ -39,8 +43,9 @@ def graph_to_json(graph: SchemaGraph) -> dict[str, Any]:
         "views": [_dump(v) for v in graph.views],
         "enums": [_dump(e) for e in graph.enums],
     }
-    if graph.extensions:  # left out where there are none, as fields with their default are
-        content["extensions"] = [_dump(e) for e in graph.extensions]
+    for key in _LATER:  # left out where there are none, as fields with their default are
+        if held := getattr(graph, key):
+            content[key] = [_dump(item) for item in held]
     return content
 
 
@@ -57,6 +62,9 @@ def graph_from_json(data: Any) -> SchemaGraph:
             views=_many(data["views"], lambda v: _load(View, v)),
             enums=_many(data["enums"], lambda e: _load(EnumType, e)),
             extensions=_many(data.get("extensions", []), lambda e: _load(Extension, e)),
+            domains=_many(data.get("domains", []), lambda d: _load(Domain, d)),
+            sequences=_many(data.get("sequences", []), lambda s: _load(Sequence, s)),
+            functions=_many(data.get("functions", []), lambda f: _load(Function, f)),
             format_version=int(data["formatVersion"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -90,6 +98,10 @@ _LOADERS: dict[tuple[type, str], Callable[[Any], Any]] = {
     (Constraint, "references"): _key,
     (Index, "columns"): tuple,
     (Policy, "roles"): tuple,
+    (View, "options"): tuple,
+    (View, "indexes"): lambda data: _many(data, lambda d: _load(Index, d)),
+    (View, "triggers"): lambda data: _many(data, lambda d: _load(Trigger, d)),
+    (Domain, "checks"): lambda data: _many(data, lambda d: _load(DomainCheck, d)),
     (View, "depends_on"): lambda data: _many(data, lambda d: (_key(d[0]), d[1])),
     (EnumType, "labels"): tuple,
 }
@@ -122,8 +134,11 @@ def _camel(name: str) -> str:
     return head + "".join(word.capitalize() for word in rest)
 
 
+_CLASSES: tuple[type, ...] = (
+    *(Table, Column, Constraint, Index, Trigger, Policy, View),
+    *(EnumType, Extension, Domain, DomainCheck, Sequence, Function),
+)
 # Fields of each class with their keys in JSON.
 _FIELDS: dict[type, tuple[tuple[Field[Any], str], ...]] = {
-    kind: tuple((f, _camel(f.name)) for f in fields(kind))
-    for kind in (Table, Column, Constraint, Index, Trigger, Policy, View, EnumType, Extension)
+    kind: tuple((f, _camel(f.name)) for f in fields(kind)) for kind in _CLASSES
 }

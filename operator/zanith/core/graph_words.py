@@ -45,11 +45,19 @@ def name_text(*names: str) -> str:
     return ".".join(n if _PLAIN.fullmatch(n) else '"{}"'.format(n.replace('"', '""')) for n in names)
 
 
+def object_name(kind: str, names: tuple[str, ...]) -> str:
+    """`public.users.email`; of a function with the types that tell it from others: `public.total(bigint, text)`."""
+    if kind != "function":
+        return name_text(*names)
+    *called, arguments = names
+    return f"{name_text(*called)}({arguments})"
+
+
 def diff_lines(changes: Iterable[Change]) -> Iterator[str]:
     """`~ column public.users.email: text → character varying(50)`, a line per change."""
     for change in changes:
         details = change_details(change)
-        name = name_text(*change.path)
+        name = object_name(change.kind, change.path)
         subject = f"{change.kind} {name}" if name else "the schema"
         yield visible(f"{SIGNS[change.action]} {subject}{details}")
 
@@ -91,11 +99,15 @@ def value_text(member: Member, value: Any) -> str:
 
 def describe(item: Any) -> str:
     """An object in a few words, without its name: `bigint, not null`, `5 columns, 1 index`."""
+    return ", ".join([*_said(item), *(_count(len(held), m) for m, held in objects_of(item))])
+
+
+def _said(item: Any) -> list[str]:
+    """The values of an object, without what it holds."""
     values = dict(values_of(item))
     by_name = {m.name: v for m, v in values.items()}
     has_definition = isinstance(by_name.get("definition"), str)
     said = [str(v) for m, v in values.items() if m.name in _WITHOUT_LABEL]
-    counts = [_count(len(held), m) for m, held in objects_of(item)]
     for member, value in values.items():
         if member.name in _WITHOUT_LABEL or member.hashed or value is None or value == ():
             continue
@@ -104,7 +116,7 @@ def describe(item: Any) -> str:
         # The definition says all but the state: whether it is valid, validated, enabled.
         if not has_definition or member.default is True or member.name in _FREE_TEXT:
             said.append(_value_words(member, value))
-    return ", ".join([*said, *counts])
+    return said
 
 
 def shape_lines(graph: SchemaGraph) -> Iterator[str]:
@@ -116,13 +128,13 @@ def shape_lines(graph: SchemaGraph) -> Iterator[str]:
 
 
 def _object_lines(item: Any) -> Iterator[str]:
-    head = f"{kind_words(type(item)).capitalize()} {name_text(*key_of(item))}"
-    if not isinstance(item, Table):
-        words = describe(item)
-        yield f"{head}: {words}" if words else head
-        return
-    own = [_value_words(member, value) for member, value in values_of(item)]
-    yield f"{head} ({', '.join(own)})" if own else head
+    kind = kind_words(type(item))
+    head = f"{kind.capitalize()} {object_name(kind, key_of(item))}"
+    if isinstance(item, Table):
+        own = [_value_words(member, value) for member, value in values_of(item)]
+        yield f"{head} ({', '.join(own)})" if own else head
+    else:
+        yield f"{head}{_colon(', '.join(_said(item)))}"
     for member, held in objects_of(item):
         if member.objects is Column:
             yield from _column_lines(held)
@@ -160,5 +172,5 @@ def _count(number: int, member: Member) -> str:
 
 def _element(value: Any) -> str:
     if isinstance(value, tuple):
-        return ".".join(_element(v) for v in value)
+        return ".".join(_element(v) for v in value if v != "")  # "": of the relation, no column of it
     return name_text(value) if isinstance(value, str) else str(value)

@@ -1,11 +1,11 @@
-"""Where a definition that PostgreSQL printed names a table or a column. Pure, and it changes nothing."""
+"""Where a definition names a table or a column, and how PostgreSQL prints those names. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from zanith.core.sql import definition_tree, token_places, tree_nodes
+from zanith.core.sql import definition_tree, printed, token_places, tree_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +67,14 @@ def scan_statement(statement: str) -> Scanned:
             if t.schemaname
         ),
     )
+
+
+def names_as_printed(expression: str) -> str:
+    """An author's expression with names in quotes only where PostgreSQL prints them so: `"name"` is `name`."""
+    text, pieces, at = expression.encode(), [], 0
+    for start, end in token_places(expression):
+        token = text[start:end].decode()
+        if token.startswith('"'):
+            pieces += [text[at:start], printed(token[1:-1].replace('""', '"')).encode()]
+            at = end
+    return b"".join([*pieces, text[at:]]).decode()

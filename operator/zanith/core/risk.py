@@ -80,8 +80,10 @@ class ReasonCode(StrEnum):
     CHANGES_COLUMN_DEFAULT = "changes_column_default"
     SOFT_DROPS_TABLE = "soft_drops_table"
     ARCHIVES_TABLE = "archives_table"
+    ARCHIVES_COLUMN = "archives_column"
     OPAQUE_CODE = "opaque_code"
     DELETES_ROWS = "deletes_rows"
+    LOCKS_ROWS = "locks_rows"
 
 
 OUR_OWN = frozenset(list(ReasonCode)[21:])

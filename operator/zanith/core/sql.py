@@ -123,8 +123,8 @@ def parse_index_element(text: str) -> IndexElement:
     if any(True for _ in _nodes(element, "SubLink")):
         raise SqlProblem("must not contain a subquery")
     _refuse_aggregates(element)
-    if element.name:
-        return IndexElement(text.strip(_SPACE), element.name, frozenset({element.name}), frozenset())
+    if name := element.name or _plain_column(element.expr):  # `(email)` is the column itself
+        return IndexElement(text.strip(_SPACE), name, frozenset({name}), frozenset())
     return IndexElement(
         text.strip(_SPACE), None, frozenset(_columns(element.expr)), frozenset(_functions(element.expr))
     )

@@ -51,8 +51,10 @@ def parse_query(text: str) -> ParsedStatement:
     found = parse_statements(text)
     if len(found) != 1 or found[0].kind != "select_stmt" or len(found[0].tree.get("target_list", ())) != 1:
         raise SqlProblem("must be a single query that answers one boolean")
-    if "into_clause" in found[0].tree or any(nodes(found[0].tree, *DATA_CHANGES)):
+    if "into_clause" in found[0].tree or any(nodes(found[0].tree, *DATA_CHANGES, "locking_clause")):
         raise SqlProblem("must only ask, not change anything")
+    if any(nodes(found[0].tree, "param_ref")):
+        raise SqlProblem("must not use parameters ($1)")
     return found[0]
 
 
@@ -75,6 +77,16 @@ def nodes(tree: Any, *kinds: str) -> Iterator[Tree]:
 def expression_text(tree: Tree) -> str:
     """An expression of a tree as SQL, in the parser's own layout."""
     return _printed({"res_target": {"val": tree}}).removeprefix("SELECT ")
+
+
+def parse_value(text: str) -> Tree:
+    """The tree of an expression that PostgreSQL printed, as the target of a query. Raises SqlProblem."""
+    return parse_statements(f"SELECT (\n{text}\n)")[0].tree
+
+
+def definition_of(constraint: str) -> Tree:
+    """The tree of a constraint as `pg_get_constraintdef` prints it, inside of a statement. Raises SqlProblem."""
+    return parse_statements(f"ALTER TABLE t ADD {constraint}")[0].tree
 
 
 def type_text(tree: Tree) -> str:

@@ -46,7 +46,7 @@ class Work(StrEnum):
     SCAN = "scan"
     """Reads the whole table."""
     BUILD = "build"
-    """Reads the whole table and sorts it: an index."""
+    """Reads the whole table and sorts it, or looks each row up elsewhere: an index, a foreign key that is checked."""
     REWRITE = "rewrite"
     """Writes the whole table anew, and its indexes."""
 
@@ -91,6 +91,16 @@ class KeyColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnCopy:
+    """The copy of a column, by the walk's key: filled from the table (`archive`), or the table from it (`restore`)."""
+
+    schema: str
+    table: str
+    column: str
+    direction: Literal["archive", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
 class Backfill:
     """A walk over a table in keyset batches; each batch changes its rows and moves its checkpoint in one transaction."""
 
@@ -103,6 +113,8 @@ class Backfill:
     finished_by: str | None
     """The column by whose new value a row no longer matches `where`, so that rows inserted later are picked up by
     another pass; None where there is only one pass."""
+    copy: ColumnCopy | None = None
+    """Where values are copied between two tables instead: no assignments then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,14 @@ class ArtifactDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class TableWork:
+    """What a statement does to one table, or to all that a view reads."""
+
+    table: TableKey
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One SQL statement of a step.
 
@@ -130,7 +150,7 @@ class Statement:
     A statement runs in a transaction of its own, together with its checkpoint, unless `with_previous` joins it to the
     one before it. `transactional=False` (CREATE INDEX CONCURRENTLY and the like) runs outside any; `done_when` then
     tells, after a crash, whether it happened. `work` says what it does to the first table of `on`; other than CATALOG, no
-    brief limit applies.
+    brief limit applies. Where it works through other tables than that one, `works_on` says what it does to each.
     """
 
     sql: str
@@ -151,6 +171,11 @@ class Statement:
     that lock several tables unequally, or relations that cannot be locked beforehand, such as materialised views."""
     renames: tuple[TableKey, TableKey] | None = None
     """Old and new name of a table it renames: artifacts inside the table follow, and are recovered from there."""
+    seals: str = ""
+    """Physical name of the artifact that its answer, rows and checksum of the data, is recorded with."""
+    works_on: tuple[TableWork, ...] = ()
+    """What it works through while its locks, and those of its transaction, are held, locked by it or not; empty where
+    that is the first table of `on` alone."""
 
     @property
     def digest(self) -> str:
@@ -190,4 +215,5 @@ class Probe:
     count_sql: str = ""
     """How many rows it is about, for who wants to know; one number."""
     under_lock: bool = False
-    """Whether it is asked again under the statement's lock: only questions answered at once, never a scan."""
+    """Whether it is asked again under the statement's lock: of what the statement would not notice by itself. Only where
+    it is answered at once, or where the statement reads the whole table anyhow."""

@@ -80,3 +80,12 @@ def mentions(source: str, name: str) -> bool:
     """Whether the text has this name as a word of its own; unquoted names are the same in upper case."""
     ignore_case = re.IGNORECASE if name == name.lower() else 0
     return re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", source, ignore_case) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncTrigger:
+    """A trigger of ours that keeps the copy of a column in step, with its function in `_zanith_shadow`."""
+
+    name: str
+    function: str
+    column: str

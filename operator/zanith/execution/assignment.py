@@ -13,11 +13,16 @@ NOTIFY_CHANNEL = "zanith_progress"
 """LISTEN on it for hints; the payload is the migration id. At most one a second per runner."""
 
 
+Action = Literal["apply", "revert", "purge"]
+
+
 @dataclass(frozen=True, slots=True)
 class Assignment:
     """One attempt at one migration."""
 
     spec: MigrationSpec
+    action: Action = "apply"
+    """What to do: bring the migration about, take it back, or drop what it kept and policy has given up."""
     owner: Owner = field(default_factory=Owner)
     uid: str = ""
     """The resource's uid; lower attempts of the same uid are fenced off. Empty for the CLI."""
@@ -38,7 +43,7 @@ class Progress:
 
     event: Literal[
         "waiting", "planned", "step_started", "statement_started", "statement_finished", "batch", "throttled",
-        "notice", "step_finished", "applied",
+        "notice", "step_finished", "applied", "reverted", "purged",
     ]  # fmt: skip
     step_index: int = 0
     steps_total: int = 0

@@ -30,6 +30,7 @@ from zanith.planning.plan import PlannedStep
 from zanith.postgres.locks import older_writers
 
 LANE = 0
+"""The checkpoint of a step's own walk; walks of an undo have negative ones, which are given."""
 FIRST_BATCH = 1_000
 MAX_BATCH = 100_000
 GROWTH = 1.2
@@ -49,6 +50,7 @@ class _Walk:
     backfill: Backfill
     waiting: Callable[[str], None]
     going_on: Callable[[], None]
+    lane: int = LANE
     cursor: dict[str, Any] = field(default_factory=dict)
     rows_done: int = 0
     batch: float = FIRST_BATCH
@@ -64,6 +66,10 @@ class _Walk:
     def keys(self) -> sql.Composed:
         return sql.SQL(", ").join(ident(k.name) for k in self.backfill.key)
 
+    def keys_of(self, row: str) -> sql.Composed:
+        """The key's columns of one of two tables that have columns of the same names."""
+        return sql.SQL(", ").join(ident(row, k.name) for k in self.backfill.key)
+
     @property
     def width(self) -> int:
         return len(self.backfill.key)
@@ -75,11 +81,11 @@ class _Walk:
             for n, key in enumerate(self.backfill.key)
         )
 
-    def after_last(self, first: int) -> sql.Composable:
+    def after_last(self, first: int, keys: sql.Composed) -> sql.Composable:
         """Beyond the cursor, or everything at the start of a pass."""
         if self.cursor["last"] is None:
             return sql.SQL("TRUE")
-        return sql.SQL("ROW({}) > ROW({})").format(self.keys, self.bounds(first))
+        return sql.SQL("ROW({}) > ROW({})").format(keys, self.bounds(first))
 
     def unfinished(self) -> sql.Composed:
         """Rows that match `where` and whose value would change: where it is the old one (`lower(NULL)`), all is done."""
@@ -101,12 +107,14 @@ def run_backfill(
     backfill: Backfill,
     waiting: Callable[[str], None],
     going_on: Callable[[], None],
+    *,
+    lane: int = LANE,
 ) -> None:
     """Walk to the end, from wherever the checkpoint stands. Raises NotYet, Stopped, StepFailed or Conflict.
 
     `waiting` is told in words what holds the walk up, and `going_on` that it is over: both reach the ledger.
     """
-    walk = _Walk(session, step, backfill, waiting, going_on)
+    walk = _Walk(session, step, backfill, waiting, going_on, lane)
     session.set("synchronous_commit", "off")
     # A range's plan for one pair of values is right for all; the generic one may prefer to read the whole table.
     session.set("plan_cache_mode", "force_custom_plan")
@@ -128,11 +136,11 @@ def run_backfill(
 def _open(walk: _Walk) -> None:
     """Find the checkpoint, or wait for older writers, fix the upper bound and make one."""
     session, migration_id = walk.session, walk.session.migration_id
-    found = session.ledger.read_checkpoint(migration_id, walk.step.index, LANE)
+    found = session.ledger.read_checkpoint(migration_id, walk.step.index, walk.lane)
     if found is None:
         _wait_for_older_writers(walk)
         cursor = {"last": None, "until": _upper_bound(walk), "pass": 1, "estimated": _estimate(walk), "rate": 0}
-        found = session.ledger.open_checkpoint(migration_id, walk.step.index, LANE, cursor)
+        found = session.ledger.open_checkpoint(migration_id, walk.step.index, walk.lane, cursor)
     walk.cursor, walk.rows_done, walk.rows_before = found.cursor, found.processed_rows, found.processed_rows
 
 
@@ -184,7 +192,7 @@ def _batch_bound(walk: _Walk) -> tuple[list[str], bool]:
     ).format(
         _key_texts(walk),
         table_ident(walk.table),
-        walk.after_last(1),
+        walk.after_last(1, walk.keys),
         walk.keys,
         walk.bounds(1 + len(last)),
         _key_order(walk, sql.SQL("")),
@@ -196,27 +204,57 @@ def _batch_bound(walk: _Walk) -> tuple[list[str], bool]:
 
 def _batch_statement(walk: _Walk) -> sql.Composed:
     """Rows and checkpoint in one statement: take the checkpoint, change the range, move the checkpoint by the count."""
-    assignments = sql.SQL(", ").join(
-        sql.SQL("{} = {}").format(ident(column), parse_expression(value).composed)
-        for column, value in walk.backfill.assignments
-    )
     here = sql.SQL("migration_id = $1 AND step_index = $2 AND lane = $3 AND cursor = $4")
-    upto = 6 + len(_last(walk))
     return sql.SQL(
         "WITH held AS MATERIALIZED (SELECT 1 FROM {checkpoints} WHERE {here} FOR UPDATE), "
-        "changed AS (UPDATE {table} SET {assignments} WHERE EXISTS (SELECT 1 FROM held) AND {after} "
-        "AND ROW({keys}) <= ROW({upto}) AND {condition} RETURNING 1) "
+        "changed AS ({change} RETURNING 1) "
         "UPDATE {checkpoints} SET cursor = $5, processed_rows = processed_rows + (SELECT count(*) FROM changed), "
         "updated_at = clock_timestamp() WHERE {here} RETURNING (SELECT count(*) FROM changed)"
     ).format(
         checkpoints=sql.Identifier(walk.session.settings.schema, TABLES["checkpoints"]),
         here=here,
-        table=table_ident(walk.table),
-        assignments=assignments,
-        after=walk.after_last(6),
-        keys=walk.keys,
-        upto=walk.bounds(upto),
-        condition=walk.condition(),
+        change=_change(walk),
+    )
+
+
+def _change(walk: _Walk) -> sql.Composed:
+    """What is done to the rows of a range."""
+    copy = walk.backfill.copy
+    if copy is None:
+        assignments = sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(ident(column), parse_expression(value).composed)
+            for column, value in walk.backfill.assignments
+        )
+        return sql.SQL("UPDATE {} SET {} WHERE {} AND {}").format(
+            table_ident(walk.table), assignments, _in_range(walk, walk.keys), walk.condition()
+        )
+    filled = {
+        "table": table_ident(walk.table),
+        "copy": ident(copy.schema, copy.table),
+        "column": ident(copy.column),
+        "keys": walk.keys,
+        "walked": walk.keys_of("walked"),
+        "kept": walk.keys_of("kept"),
+        "in_range": _in_range(walk, walk.keys_of("walked")),
+    }
+    if copy.direction == "archive":
+        # The rows are locked against DELETE only, so that none of them can go between our look and our copy: its
+        # trigger would find nothing to delete. A row that is there already was written by the trigger, and is newer.
+        return sql.SQL(
+            "INSERT INTO {copy} ({keys}, {column}) SELECT {walked}, walked.{column} FROM {table} AS walked "
+            "WHERE {in_range} FOR KEY SHARE ON CONFLICT DO NOTHING"
+        ).format(**filled)
+    return sql.SQL(
+        "UPDATE {table} AS walked SET {column} = kept.{column} FROM {copy} AS kept WHERE {in_range} "
+        "AND ROW({walked}) = ROW({kept}) AND walked.{column} IS NULL AND kept.{column} IS NOT NULL"
+    ).format(**filled)
+
+
+def _in_range(walk: _Walk, keys: sql.Composed) -> sql.Composed:
+    """Rows of the batch, as long as the checkpoint is where we left it."""
+    upto = walk.bounds(6 + len(_last(walk)))
+    return sql.SQL("EXISTS (SELECT 1 FROM held) AND {} AND ROW({}) <= ROW({})").format(
+        walk.after_last(6, keys), keys, upto
     )
 
 
@@ -237,7 +275,7 @@ def _another_pass(walk: _Walk) -> bool:
         )
     new = walk.cursor | {"last": None, "until": _upper_bound(walk), "pass": walk.cursor["pass"] + 1}
     session = walk.session
-    session.ledger.move_checkpoint(session.migration_id, walk.step.index, LANE, old=walk.cursor, new=new)
+    session.ledger.move_checkpoint(session.migration_id, walk.step.index, walk.lane, old=walk.cursor, new=new)
     walk.cursor = new
     return True
 
@@ -316,7 +354,7 @@ def _tell(walk: _Walk, event: Any, message: str = "", took_s: float = 0.0) -> No
 
 
 def _key(walk: _Walk) -> list[Any]:
-    return [walk.session.migration_id, walk.step.index, LANE]
+    return [walk.session.migration_id, walk.step.index, walk.lane]
 
 
 def _last(walk: _Walk) -> list[str]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from zanith.api.spec import Execution, parse_spec
 from zanith.core.errors import ExitCode, SpecError, ZanithError
-from zanith.execution.assignment import Assignment, Progress, ReadExecution
+from zanith.execution.assignment import Action, Assignment, Progress, ReadExecution
 from zanith.execution.runner import run_migration
 from zanith.ledger.records import Owner
 from zanith.postgres.connecting import ConnectionSettings
@@ -30,6 +30,8 @@ TERMINATION_LOG = Path("/dev/termination-log")
 MAX_MESSAGE = 2000
 CRASHED = 1
 BATCH_LOG_EVERY_S = 5.0
+_ACTIONS: dict[str, Action] = {"apply": "apply", "revert": "revert", "purge": "purge"}
+_DONE: dict[Action, str] = {"apply": "Applied", "revert": "Reverted", "purge": "Purged"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,7 +61,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     log = _Log(assignment)
     read = _execution_reader(options.execution, assignment.spec.execution)
     run_migration(settings, assignment, stop=stop, report=log, read_execution=read)
-    _end(options.termination_log, ExitCode.APPLIED, "Applied", "", None)
+    _end(options.termination_log, ExitCode.APPLIED, _DONE[assignment.action], "", None)
     return int(ExitCode.APPLIED)
 
 
@@ -80,6 +82,7 @@ def _assignment(path: Path) -> Assignment:
         given: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return Assignment(
             spec=parse_spec(given["spec"], name=given["name"]),
+            action=_ACTIONS[given.get("action", "apply")],
             owner=Owner(given["namespace"], given["name"]),
             uid=given["uid"],
             attempt=int(given["attempt"]),

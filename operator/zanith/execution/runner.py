@@ -10,7 +10,9 @@ import psycopg
 
 from zanith.core.errors import Conflict, NotYet, Refusal, StepFailed, Stopped, ZanithError
 from zanith.execution.assignment import Assignment, Progress, ReadExecution, Report
-from zanith.execution.probing import ask, askable_at_once, refused
+from zanith.execution.probing import answer, askable_at_once
+from zanith.execution.purging import purge_expired
+from zanith.execution.reverting import finish_undo, revert
 from zanith.execution.session import Session, open_session
 from zanith.execution.steps import StepRun
 from zanith.ledger.named_queries import TABLES
@@ -22,6 +24,7 @@ from zanith.planning.plan import Plan, PlannedStep
 from zanith.planning.planner import extend_plan, plan_migration, spec_digests, spec_hash
 from zanith.postgres.catalog import read_facts
 from zanith.postgres.connecting import ConnectionSettings, session_name
+from zanith.postgres.rehearsing import rehearse
 from zanith.postgres.sqlstates import translated
 
 OUTAGE_PATIENCE_S = 60.0
@@ -38,7 +41,8 @@ def run_migration(
     report: Report,
     read_execution: ReadExecution | None = None,
 ) -> MigrationRecord:
-    """Bring the migration to its end and return what the ledger then says of it (applied before: at once).
+    """Bring the migration to its end and return what the ledger then says of it (applied before: at once); or take it
+    back, or purge what it kept, by `assignment.action`.
 
     Raises SpecError, Refusal (recorded in the ledger), NotYet, StepFailed, Conflict, or Stopped where `stop` was set.
     """
@@ -52,7 +56,13 @@ def run_migration(
             )
             outage_since, pause_s = None, 0.2
             with session.conn, translated(f"running migration {assignment.spec.migration_id}"):
-                return _Run(session).run()
+                match assignment.action:
+                    case "apply":
+                        return _Run(session, assignment).run()
+                    case "revert":
+                        return revert(session, retry=assignment.retry)
+                    case "purge":
+                        return purge_expired(session)
         except NotYet as error:
             now = time.monotonic()
             outage_since = outage_since if outage_since is not None else now
@@ -69,6 +79,7 @@ class _Run:
     """One session's work on one migration."""
 
     session: Session
+    assignment: Assignment
 
     def run(self) -> MigrationRecord:
         session = self.session
@@ -79,6 +90,7 @@ class _Run:
             session.ledger.interrupt_leftovers()
             record = self._read()
         self._check_ours(record.frozen)
+        record = finish_undo(session, record)
         if record.applied_at is not None and not self._appended(record.frozen):
             return record
         if record.applied_at is not None:
@@ -98,10 +110,10 @@ class _Run:
         """Whether what was begun is what the spec still says. The same digests are the same migration, whoever owns it."""
         if frozen is None:
             return
-        digests = spec_digests(self.session.assignment.spec)
+        digests = spec_digests(self.assignment.spec)
         if digests[: len(frozen.digests)] == frozen.digests:
             return
-        owner = self.session.assignment.owner
+        owner = self.assignment.owner
         if frozen.owner not in (owner, Owner()) and owner != Owner():
             raise Conflict(
                 f"migration id {self.session.migration_id} belongs to ZanithMigration "
@@ -119,11 +131,11 @@ class _Run:
         )
 
     def _appended(self, frozen: FrozenPlan | None) -> bool:
-        return frozen is not None and len(self.session.assignment.spec.steps) > len(frozen.digests)
+        return frozen is not None and len(self.assignment.spec.steps) > len(frozen.digests)
 
     def _plan(self, record: MigrationRecord) -> Plan:
         """The frozen plan, or a new one that passed the expected hash, the gates, the approval and the probes."""
-        session, assignment = self.session, self.session.assignment
+        session, assignment = self.session, self.assignment
         frozen = record.frozen
         if frozen is not None and not self._appended(frozen):
             return frozen.plan
@@ -143,9 +155,10 @@ class _Run:
         if needed is not None:
             raise needed
         begun = 0 if frozen is None else len(frozen.plan.steps)
-        for step, probe in askable_at_once(plan):
-            if step.index > begun and ask(session, probe, step):
-                self._refuse(plan, refused(step, probe))
+        rehearse(session.conn, assignment.spec, facts, first=begun + 1, done=record.done)
+        for step, probe in askable_at_once(plan.steps):
+            if step.index > begun and (refused_by := answer(session, probe, step)) is not None:
+                self._refuse(plan, refused_by)
         with translated("writing the plan"):
             session.ledger.write_plan(
                 plan,
@@ -159,7 +172,7 @@ class _Run:
     def _refuse(self, plan: Plan, why: Refusal) -> None:
         assert why.step is not None
         with translated("recording the refusal"):
-            self.session.ledger.record_refusal(plan, plan.steps[why.step - 1], why, self.session.assignment.retry)
+            self.session.ledger.record_refusal(plan, plan.steps[why.step - 1], why, self.assignment.retry)
             self.session.notify(now=True)
         raise why
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import psycopg
@@ -17,8 +19,8 @@ from zanith.core.sql import raw
 from zanith.core.statement import Lock
 from zanith.execution.assignment import NOTIFY_CHANNEL, Assignment, Progress, ReadExecution, Report
 from zanith.ledger.writing import Ledger
-from zanith.postgres.connecting import LOCK_TIMEOUT, ConnectionSettings, connect
-from zanith.postgres.locks import terminate_lower_attempts, try_run_lock
+from zanith.postgres.connecting import LOCK_TIMEOUT, ConnectionSettings, connect, pin_again
+from zanith.postgres.locks import holds_run_lock, terminate_lower_attempts, try_run_lock
 from zanith.postgres.sqlstates import translate, translated
 
 LOCK_PATIENCE_S = 600.0
@@ -34,10 +36,13 @@ class Session:
 
     conn: Connection[Any]
     settings: ConnectionSettings
-    assignment: Assignment
+    migration_id: str
     stop: threading.Event
     report: Report
-    read_execution: ReadExecution | None = None
+    read_execution: ReadExecution = Execution
+    steps_total: int = 0
+    retention: timedelta | None = None
+    """Life of the artifacts it makes; None is for ever."""
     _notified: float = 0.0
     _execution: Execution | None = None
     _execution_read: float = field(default=0.0)
@@ -47,25 +52,25 @@ class Session:
         return Ledger(self.conn, self.settings.schema)
 
     @property
-    def migration_id(self) -> str:
-        return self.assignment.spec.migration_id
-
-    @property
     def execution(self) -> Execution:
         """The settings that may change while a migration runs; read again every few seconds."""
         now = time.monotonic()
         if self._execution is None or now - self._execution_read >= EXECUTION_READ_EVERY_S:
             self._execution_read = now
-            self._execution = self.assignment.spec.execution if self.read_execution is None else self.read_execution()
+            self._execution = self.read_execution()
         return self._execution
 
     @property
     def lock_timeout_s(self) -> float:
         return seconds(self.execution.lock_timeout)
 
+    @property
+    def probe_timeout_s(self) -> float:
+        return seconds(self.execution.probe_timeout)
+
     def tell(self, progress: Progress) -> None:
         """Tell whoever watches; the operator gets a hint at most once a second."""
-        self.report(replace(progress, steps_total=progress.steps_total or len(self.assignment.spec.steps)))
+        self.report(replace(progress, steps_total=progress.steps_total or self.steps_total))
 
     def notify(self, *, now: bool = False) -> None:
         """A hint to listeners that the ledger has moved, in a transaction of its own."""
@@ -87,6 +92,14 @@ class Session:
     def set(self, name: str, value: str) -> None:
         """SET for the session."""
         self.conn.execute("SELECT set_config(%s, %s, false)", [name, value])
+
+    def renew(self) -> None:
+        """Every setting as the session began, whatever SQL of an earlier step has set."""
+        pin_again(self.conn, self.settings.schema)
+
+    def holds_lock(self) -> bool:
+        """Whether it still is the one runner: SQL of a step could have released the advisory lock."""
+        return holds_run_lock(self.conn)
 
     def limits_off(self) -> None:
         """Back to the limits a session begins with; a connection that is gone needs none."""
@@ -130,21 +143,42 @@ def open_session(
     Polled, never waited for in the server: a waiter there deadlocks with CREATE INDEX CONCURRENTLY of the holder.
     Raises NotYet, SpecError (UnsupportedDatabase) or Stopped.
     """
+    spec = assignment.spec
+    session = Session(
+        connect(settings, application_name=application_name),
+        settings,
+        spec.migration_id,
+        stop,
+        report,
+        read_execution or (lambda: spec.execution),
+        steps_total=len(spec.steps),
+        retention=spec.retention_period,
+    )
+    return _locked(session, lambda: terminate_lower_attempts(session.conn, assignment.uid, assignment.attempt))
+
+
+def open_recovery(
+    settings: ConnectionSettings, migration_id: str, *, application_name: str, stop: threading.Event, report: Report
+) -> Session:
+    """The same for work on what an earlier migration left, by somebody who has no spec of it. Raises as `open_session`."""
     conn = connect(settings, application_name=application_name)
-    session = Session(conn, settings, assignment, stop, report, read_execution)
+    return _locked(Session(conn, settings, migration_id, stop, report), lambda: None)
+
+
+def _locked(session: Session, fence: Callable[[], object]) -> Session:
     try:
         with translated("taking the advisory lock"):
-            _take_lock(session)
+            _take_lock(session, fence)
     except BaseException:
-        conn.close()
+        session.conn.close()
         raise
     return session
 
 
-def _take_lock(session: Session) -> None:
+def _take_lock(session: Session, fence: Callable[[], object]) -> None:
     started, pause_s, told = time.monotonic(), 0.05, False
     while True:
-        terminate_lower_attempts(session.conn, session.assignment.uid, session.assignment.attempt)
+        fence()
         if try_run_lock(session.conn):
             return
         if not told:

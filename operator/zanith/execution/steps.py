@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from zanith.core.errors import Conflict, StepFailed
+from zanith.core.errors import Conflict, NotYet, StepFailed
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import raw
 from zanith.core.statement import IndexIsValid, Lock, Statement, Work
@@ -23,7 +23,8 @@ from zanith.execution import outside
 from zanith.execution.assignment import Progress
 from zanith.execution.backfilling import run_backfill
 from zanith.execution.lock_attempts import with_lock_attempts
-from zanith.execution.probing import ask, ask_all, refused
+from zanith.execution.probing import ask_all
+from zanith.execution.sealing import seal
 from zanith.execution.session import Session
 from zanith.execution.watching import watched
 from zanith.planning.plan import PlannedStep
@@ -48,7 +49,14 @@ class StepRun:
     said: float = float("-inf")
 
     def run(self) -> None:
-        """Execute what is left of the step and settle it."""
+        """Execute what is left of the step and settle it. Raises NotYet where another step's SQL released our lock."""
+        self.session.renew()
+        if not self.session.holds_lock():
+            raise NotYet(
+                f"the advisory lock that makes this the only runner of the database was lost before step {self.step.index}; "
+                "the attempt ends, and the next one takes it anew: look for SQL that calls pg_advisory_unlock_all()",
+                step=self.step.index,
+            )
         ledger = self.session.ledger
         first = {"statement": 1, "state": "pending"}
         self.cursor = ledger.open_checkpoint(self.session.migration_id, self.step.index, self.lane, first).cursor
@@ -59,7 +67,7 @@ class StepRun:
             return
         for position, (number, statements) in enumerate(units):
             self._check_same(number, statements[0])
-            self._ask(number)
+            self._ask(range(number, number + len(statements)))
             self._run_unit(number, statements, last=position == len(units) - 1)
             self.session.notify()
 
@@ -77,7 +85,14 @@ class StepRun:
         first = statements[0]
         try:
             if first.backfill is not None:
-                run_backfill(self.session, self.step, first.backfill, self._waiting, self._going_on)
+                run_backfill(
+                    self.session,
+                    self.step,
+                    first.backfill,
+                    self._waiting,
+                    self._going_on,
+                    lane=walk_lane(self.lane, number),
+                )
                 self._advance(after, last=last)
             elif not first.transactional:
                 self._run_outside(number, first)
@@ -102,18 +117,19 @@ class StepRun:
             with self._cursor_kept(), self.session.conn.transaction():
                 if not heavy:
                     self._move(after_it, last=last)
-                self._ask_under_lock(number, statements[0])
                 if heavy or patient:
                     # The first table is the one worked through; what is locked beside it is locked for less.
                     if tables and not any(s.locks_itself for s in statements):
                         self.session.lock_table(tables[0], statements[0].lock)
                     self.session.no_limits_here()
                 with self._watched() if heavy else nullcontext():
-                    for statement in statements:
+                    for at, statement in enumerate(statements, start=number):
+                        self._ask_under_lock(at, statement, heavy=heavy)
                         self._keep(statement)
-                        self.session.conn.execute(raw(statement.sql))
+                        self._execute(statement)
                         if statement.renames is not None:
                             self.session.ledger.move_artifacts(*statement.renames)
+                self._check_unharmed(statements)
                 if heavy:
                     # Last: a heartbeat has to reach the row that this takes.
                     self._move(after_it, last=last)
@@ -122,6 +138,16 @@ class StepRun:
             with_lock_attempts(self.session, tables, lock, self._waiting, attempt)
         except psycopg.Error as error:
             self._fail(error)
+
+    def _check_unharmed(self, statements: tuple[Statement, ...]) -> None:
+        """Inside the open transaction, of SQL of the author's own: nobody else may be at work by now."""
+        if any(s.locks_itself for s in statements) and not self.session.holds_lock():
+            raise StepFailed(
+                f"step {self.step.index} {self.step.kind} of {self.step.target} released the advisory lock that makes this "
+                "the only runner of the database; it was rolled back: take pg_advisory_unlock_all() and its like out of "
+                "the code it runs",
+                step=self.step.index,
+            )
 
     def _run_outside(self, number: int, statement: Statement) -> None:
         """Outside any transaction: recorded as started, and asked about in the catalog if we died meanwhile."""
@@ -213,6 +239,12 @@ class StepRun:
             with self.session.conn.transaction():
                 self._move({k: v for k, v in self.cursor.items() if k != "waiting"}, last=False)
 
+    def _execute(self, statement: Statement) -> None:
+        if statement.seals:
+            seal(self.session, statement)
+        else:
+            self.session.conn.execute(raw(statement.sql))
+
     def _keep(self, statement: Statement) -> None:
         draft = statement.artifact
         if draft is None:
@@ -226,21 +258,20 @@ class StepRun:
         self.session.ledger.write_artifact(
             self.session.migration_id,
             draft,
-            retention=self.session.assignment.spec.retention_period,
+            retention=self.session.retention,
             row_count=estimate,
         )
 
-    def _ask(self, number: int) -> None:
-        ask_all(self.session, self.step, (p for p in self.step.probes if p.before_statement == number))
+    def _ask(self, numbers: range) -> None:
+        ask_all(self.session, self.step, (p for p in self.step.probes if p.before_statement in numbers))
 
-    def _ask_under_lock(self, number: int, statement: Statement) -> None:
+    def _ask_under_lock(self, number: int, statement: Statement, *, heavy: bool) -> None:
+        """What the statement would not notice by itself, once nobody can write any more; as long as others may wait."""
         probes = [p for p in self.step.probes if p.before_statement == number and p.under_lock]
         if not probes:
             return
         self.session.lock_table(statement.on[0], statement.lock)
-        for probe in probes:
-            if ask(self.session, probe, self.step):
-                raise refused(self.step, probe)
+        ask_all(self.session, self.step, probes, briefly=not heavy)
 
     def _clean_up(self, statement: Statement) -> None:
         """Take back what a step that failed for good did so far, and let a retry begin at its first statement."""
@@ -272,6 +303,11 @@ class StepRun:
 
     def _fail(self, error: psycopg.Error) -> None:
         self.session.fail(error, f"step {self.step.index} {self.step.kind} of {self.step.target}", self.step.index)
+
+
+def walk_lane(cursor_lane: int, number: int) -> int:
+    """The checkpoint's lane of a walk: of a step's own one 0; an undo may have several, and has them below its cursor's."""
+    return 0 if cursor_lane == CURSOR_LANE else 100 * cursor_lane - number
 
 
 def transactions(statements: tuple[Statement, ...]) -> Iterator[tuple[Statement, ...]]:

@@ -15,7 +15,15 @@ EXECUTION_FILE = "execution.json"
 
 
 def migration_config_map(
-    owner: Owner, *, name: str, attempt: int, plan_hash: str, approved_hash: str, retry: str, spec: dict[str, Any]
+    owner: Owner,
+    *,
+    name: str,
+    attempt: int,
+    action: str,
+    plan_hash: str,
+    approved_hash: str,
+    retry: str,
+    spec: dict[str, Any],
 ) -> Body:
     """What one attempt is told. Its name is that of the Job."""
     told = {
@@ -23,6 +31,7 @@ def migration_config_map(
         "name": owner.name,
         "uid": owner.uid,
         "attempt": attempt,
+        "action": action,
         "planHash": plan_hash,
         "approvedHash": approved_hash,
         "retry": retry,

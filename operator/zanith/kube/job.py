@@ -14,6 +14,8 @@ from zanith.kube.client import Body
 from zanith.kube.configmaps import EXECUTION_FILE, MIGRATION_FILE, execution_name
 from zanith.kube.metadata import Owner, owned_metadata
 
+ANNOTATION_ACTION = f"{GROUP}/action"
+ANNOTATION_GENERATION = f"{GROUP}/generation"
 ANNOTATION_RUN_HASH = f"{GROUP}/run-hash"
 ANNOTATION_MARK = f"{GROUP}/progress-mark"
 ANNOTATION_FAILURE_SEEN = f"{GROUP}/failure-seen"
@@ -31,6 +33,10 @@ _REQUESTS = {"cpu": "50m", "memory": "128Mi"}
 class AttemptNotes:
     """What a Job keeps of its attempt, for the operator that comes after this one."""
 
+    action: str
+    """What it is for: apply, revert or purge."""
+    generation: int
+    """Generation of the spec it was started for."""
     plan_hash: str
     run_hash: str
     retry: str
@@ -56,6 +62,8 @@ def job(
     """The Job of an attempt. The ConfigMap with what it is to do has the same name."""
     labels = {LABEL_ATTEMPT: str(attempt), LABEL_DATABASE: notes.database}
     annotations = {
+        ANNOTATION_ACTION: notes.action,
+        ANNOTATION_GENERATION: str(notes.generation),
         ANNOTATION_PLAN_HASH: notes.plan_hash,
         ANNOTATION_RUN_HASH: notes.run_hash,
         ANNOTATION_RETRY_USED: notes.retry,

@@ -9,12 +9,16 @@ from typing import Any
 from zanith.core.graph_diff import Change
 from zanith.core.graph_fields import members
 from zanith.ledger.history import moment_text
+from zanith.ledger.snapshot_diff import not_compared
 from zanith.ledger.snapshot_queries import Snapshot
 
 
 def diff_json(before: Snapshot, after: Snapshot, changes: tuple[Change, ...]) -> str:
-    """`{"from": ..., "to": ..., "changes": [...]}`."""
-    content = {"from": _snapshot(before), "to": _snapshot(after), "changes": [_change(c) for c in changes]}
+    """`{"from": ..., "to": ..., "changes": [...]}`, and `notCompared` where one is of an older format."""
+    content: dict[str, Any] = {"from": _snapshot(before), "to": _snapshot(after)}
+    if left_out := not_compared(before.graph, after.graph):
+        content["notCompared"] = left_out
+    content["changes"] = [_change(c) for c in changes]
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 

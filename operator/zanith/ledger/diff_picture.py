@@ -17,6 +17,7 @@ from importlib.resources import files
 from zanith.core.graph_diff import Change
 from zanith.core.graph_words import SIGNS, diff_lines, visible
 from zanith.ledger.picture_cards import TEXT_WIDTH, Card, Edge, Look, Row, cards_of
+from zanith.ledger.snapshot_diff import not_compared
 from zanith.ledger.snapshot_queries import Snapshot
 
 _COLUMNS = 2  # with more, lines would pass behind cards
@@ -74,6 +75,8 @@ def diff_picture(before: Snapshot, after: Snapshot, changes: Sequence[Change]) -
         f"<p class=when>{_safe(_about(before))} <span>→</span> {_safe(_about(after))}</p>",
         *_summary(changes),
     ]
+    if left_out := not_compared(before.graph, after.graph):
+        parts.append(f"<p>Not compared: {_safe(left_out)}.</p>")
     if changes:
         parts += _drawing(cards, [] if hidden else edges, title)
         if hidden:

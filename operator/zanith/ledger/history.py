@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from zanith.core.risk import RiskLevel
+from zanith.ledger.records import PURGING, REFUSED_PREFIX, RESTORE_COLUMN, RESTORE_TABLE
 
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 _STATES = {"done": "Done", "failed": "Failed", "reverted": "Reverted", "running": "Running"}
+_RECOVERIES = frozenset({RESTORE_COLUMN, RESTORE_TABLE, PURGING})
 
 
 class HistoryStep(NamedTuple):
@@ -55,6 +57,8 @@ class MigrationHistory:
     models: int | None = None
     relations: int | None = None
     captured_at: datetime | None = None
+    recoveries: tuple[StepAttemptRow, ...] = ()
+    """Restores and purges of what its steps kept, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,14 @@ class StepAttemptRow(NamedTuple):
     finished_at: datetime | None
 
 
+def told_apart(
+    attempts: Iterable[StepAttemptRow],
+) -> tuple[list[StepAttemptRow], tuple[StepAttemptRow, ...]]:
+    """The rows of a migration: attempts at its steps, and restores and purges of what they kept."""
+    rows = list(attempts)
+    return [r for r in rows if r.kind not in _RECOVERIES], tuple(r for r in rows if r.kind in _RECOVERIES)
+
+
 def steps_of(attempts: Iterable[StepAttemptRow], planned: Sequence[tuple[str, str]] = ()) -> tuple[HistoryStep, ...]:
     """Steps from their attempts, which come in order of (step, start); `planned` adds those that have none yet.
 
@@ -102,6 +114,8 @@ def steps_of(attempts: Iterable[StepAttemptRow], planned: Sequence[tuple[str, st
 
 
 def _with_later_attempt(step: HistoryStep, row: StepAttemptRow, took: timedelta | None) -> HistoryStep:
+    if step.status == "done" and row.error is not None and row.error.startswith(REFUSED_PREFIX):
+        return step._replace(error=row.error)  # taking it back was refused and nothing touched: it stands as it stood
     spans = [span for span in (step.took, took) if span is not None]
     return HistoryStep(
         *row[:5],
@@ -131,7 +145,7 @@ def _migration_text(migration: MigrationHistory, *, verbose: bool, timings: bool
     for step in migration.steps:
         took = f"  {duration_text(step.took)}" if timings and step.took is not None else ""
         lines.append(f"  {step.sigil} step {step.step_index}: [{step.risk_level}] {step.kind}{took}")
-        if step.error and step.status == "failed":
+        if step.error and step.status in ("failed", "done"):
             lines.append(f"    {printable(step.error)}")
     if migration.applied_at is not None and migration.models is not None:
         lines.append(f"  snapshot: {migration.models} model(s)")
@@ -167,6 +181,18 @@ def _migration_json(migration: MigrationHistory) -> dict[str, Any]:
         "appliedAt": moment_text(migration.applied_at),
         "steps": [_step_json(step) for step in migration.steps],
         "snapshot": snapshot,
+        "recoveries": [_recovery_json(row) for row in migration.recoveries],
+    }
+
+
+def _recovery_json(row: StepAttemptRow) -> dict[str, Any]:
+    return {
+        "step": row.step_index,
+        "kind": row.kind,
+        "state": _STATES.get(row.status, "Pending"),
+        "startedAt": moment_text(row.started_at),
+        "finishedAt": moment_text(row.finished_at),
+        "error": row.error,
     }
 
 

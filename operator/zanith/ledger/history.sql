@@ -35,6 +35,7 @@ CROSS JOIN LATERAL (
                t.started_at, t.finished_at
         FROM {steps} t
         WHERE t.migration_id = m.id AND %(steps)s
+          AND (%(recoveries)s OR t.operation_kind NOT IN ('restoreColumn', 'restoreTable', 'purgeArtifact'))
         ORDER BY t.step_index, t.started_at
     ) o
 ) a
@@ -52,6 +53,7 @@ WITH signs AS (
     SELECT t.migration_id AS id, t.started_at AS at
     FROM {steps} t
     WHERE NOT EXISTS (SELECT FROM {migrations} m WHERE m.id = t.migration_id)
+      AND t.operation_kind NOT IN ('restoreColumn', 'restoreTable', 'purgeArtifact')
     UNION ALL
     SELECT s.migration_id, s.captured_at
     FROM {snapshots} s
@@ -84,6 +86,7 @@ CROSS JOIN LATERAL (
                t.started_at, t.finished_at
         FROM {steps} t
         WHERE t.migration_id = u.id
+          AND (%(recoveries)s OR t.operation_kind NOT IN ('restoreColumn', 'restoreTable', 'purgeArtifact'))
         ORDER BY t.step_index, t.started_at
     ) o
 ) a
@@ -127,10 +130,56 @@ FROM {checkpoints} c
 WHERE c.migration_id = ANY (%(ids)s) AND c.lane >= 0
 GROUP BY c.migration_id, c.step_index;
 
--- name: recoverable
--- Artifacts that still hold data, newest first.
-SELECT a.id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name, a.row_count,
-       a.created_at, a.expires_at, now() AS now
+-- name: kept
+-- Artifacts, newest first; without `everything`, those that still hold data and were not restored. Sizes are those of
+-- tables of their own, partitions included: what a soft-dropped column takes cannot be told from the rest of its table.
+SELECT a.id, a.migration_id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name,
+       a.row_count, size.bytes AS size, a.created_at, a.expires_at, a.restored_at, now() AS now
 FROM {artifacts} a
-WHERE a.restored_at IS NULL AND a.physical_name IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT pg_total_relation_size(c.oid)
+           + coalesce((SELECT sum(pg_total_relation_size(part.relid))
+                       FROM pg_partition_tree(c.oid) AS part
+                       WHERE part.relid <> c.oid), 0)::bigint AS bytes
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = CASE a.artifact_type WHEN 'soft_drop_table' THEN a.source_schema ELSE '_zanith_shadow' END
+      AND c.relname = a.physical_name
+      AND (a.artifact_type = 'archive_column'
+           OR a.artifact_type <> 'soft_drop_column' AND a.restored_at IS NULL)
+) AS size ON true
+WHERE (%(everything)s OR (a.restored_at IS NULL AND a.physical_name IS NOT NULL))
+  AND (%(id)s::text IS NULL OR a.migration_id = %(id)s)
 ORDER BY a.created_at DESC, a.id;
+
+-- name: artifacts_named
+-- Artifacts of what is called so, newest first: a table, or a column of one, with its schema or in the default one.
+SELECT a.id, a.migration_id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name,
+       a.row_count, a.checksum, a.recovery_sql, a.created_at, a.expires_at, a.restored_at
+FROM {artifacts} a
+WHERE concat_ws('.', a.source_schema, a.source_table, a.source_column) = %(name)s
+   OR (a.source_schema = %(schema)s AND concat_ws('.', a.source_table, a.source_column) = %(name)s)
+ORDER BY a.created_at DESC, length(a.id) DESC, a.id DESC;
+
+-- name: names_kept
+-- What there are artifacts of.
+SELECT DISTINCT concat_ws('.', a.source_schema, a.source_table, a.source_column) AS name
+FROM {artifacts} a
+ORDER BY name
+LIMIT 1000;
+
+-- name: done_steps
+-- Migrations with steps that are done and were not taken back since, and how many; the one that was worked on last first.
+-- By the clock of their last steps: a migration of which some steps were taken back is no longer in the list of applied
+-- ones, and is still the last.
+SELECT o.migration_id, count(*)::int AS steps
+FROM (
+    SELECT DISTINCT ON (t.migration_id, t.step_index) t.migration_id, t.status, t.started_at
+    FROM {steps} t
+    WHERE t.status IN ('done', 'reverted')
+      AND t.operation_kind NOT IN ('restoreColumn', 'restoreTable', 'purgeArtifact')
+    ORDER BY t.migration_id, t.step_index, t.started_at DESC
+) o
+WHERE o.status = 'done'
+GROUP BY o.migration_id
+ORDER BY max(o.started_at) DESC, o.migration_id DESC;

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from zanith.ledger.history import HistoryStep, MigrationHistory, duration_text, moment_text, printable
+from zanith.ledger.records import REFUSED_PREFIX
 
-REFUSED_PREFIX = "refused — "
+EXPIRY_WARNING = timedelta(hours=72)
+"""How long before its expiry an artifact is Expiring: the default of `spec.expiryWarning`, which no table holds."""
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,22 @@ class LedgerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class RecoverableArtifact:
-    """A row of `_zanith_migration_artifacts` that still holds data; `now` is the clock it expires by."""
+class KeptArtifact:
+    """A row of `_zanith_migration_artifacts`, with what it takes; `now` is the clock it expires by."""
 
     id: str
+    migration_id: str
     artifact_type: str
     source_schema: str
     source_table: str
     source_column: str | None
-    physical_name: str
+    physical_name: str | None
     row_count: int | None
+    size: int | None
+    """Bytes of the table that holds it; None where it shares one with what is in use, or is gone."""
     created_at: datetime
     expires_at: datetime | None
+    restored_at: datetime | None
     now: datetime
 
     @property
@@ -64,8 +71,15 @@ class RecoverableArtifact:
         return ".".join(n for n in (self.source_schema, self.source_table, self.source_column) if n is not None)
 
     @property
-    def expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= self.now
+    def state(self) -> str:
+        """In the words of the resource's status: Live, Expiring, Expired, Restored or Purged. The first three hold data."""
+        if self.restored_at is not None:
+            return "Restored"
+        if self.physical_name is None:
+            return "Purged"
+        if self.expires_at is None or self.expires_at > self.now + EXPIRY_WARNING:
+            return "Live"
+        return "Expiring" if self.expires_at > self.now else "Expired"
 
 
 def status_text(status: LedgerStatus) -> str:
@@ -73,7 +87,7 @@ def status_text(status: LedgerStatus) -> str:
     lines = [f"Applied migrations: {status.applied_count}"]
     if status.last_applied is not None:
         last = status.last_applied
-        lines[0] += f", the last {printable(last.id)} at {_clock(last.applied_at)}"
+        lines[0] += f", the last {printable(last.id)} at {clock(last.applied_at)}"
     if status.not_applied_count:
         lines.append(f"Not applied: {status.not_applied_count}")
     lines += [f"▸ {printable(m.id)}: {printable(_standing(m, status))}" for m in status.not_applied]
@@ -85,8 +99,9 @@ def status_text(status: LedgerStatus) -> str:
 
 def _standing(migration: MigrationHistory, status: LedgerStatus) -> str:
     step = _current(migration)
+    done = sum(1 for s in migration.steps if s.status == "done")
     if step is None:
-        return "reverted"
+        return f"reverted, but for {done} of {len(migration.steps)} steps" if done else "reverted"
     total = f"/{len(migration.steps)}" if migration.begun else ""
     text = f"step {step.step_index}{total} {step.kind}"
     state = _state(step)
@@ -149,20 +164,22 @@ def percent(done: int, estimated: int) -> int:
     return min(99, done * 100 // estimated) if estimated > 0 else 0
 
 
-def recoverable_text(artifacts: Sequence[RecoverableArtifact]) -> str:
+def kept_text(artifacts: Sequence[KeptArtifact], *, everything: bool = False) -> str:
     """Artifacts as a table."""
-    title = f"Recoverable artifacts ({len(artifacts)}):"
+    title = f"{'Artifacts' if everything else 'Recoverable artifacts'} ({len(artifacts)}):"
     if not artifacts:
         return title
-    head = ("ID", "TYPE", "SOURCE", "ROWS", "CREATED", "EXPIRES")
+    head = ("ID", "TYPE", "STATE", "SOURCE", "ROWS", "SIZE", "CREATED", "EXPIRES")
     rows = [
         (
             printable(a.id),
             printable(a.artifact_type),
+            a.state,
             printable(a.source),
             "?" if a.row_count is None else str(a.row_count),
-            _clock(a.created_at),
-            _expiry(a),
+            size_text(a.size),
+            clock(a.created_at),
+            expiry_text(a),
         )
         for a in artifacts
     ]
@@ -171,34 +188,55 @@ def recoverable_text(artifacts: Sequence[RecoverableArtifact]) -> str:
     return "\n".join([title, *(line.rstrip() for line in table)])
 
 
-def _expiry(artifact: RecoverableArtifact) -> str:
+def expiry_text(artifact: KeptArtifact) -> str:
+    """Until when it can be brought back, or when that ended."""
+    match artifact.state:
+        case "Restored":
+            assert artifact.restored_at is not None
+            return f"restored {clock(artifact.restored_at)}"
+        case "Purged":
+            return "purged, gone for good"
     if artifact.expires_at is None:
         return "never"
-    if artifact.expired:
-        return f"{_clock(artifact.expires_at)} (expired, data kept)"
-    return f"{_clock(artifact.expires_at)} (in {duration_text(artifact.expires_at - artifact.now)})"
+    if artifact.state == "Expired":
+        return f"{clock(artifact.expires_at)} (expired, data kept)"
+    return f"{clock(artifact.expires_at)} (in {duration_text(artifact.expires_at - artifact.now)})"
 
 
-def recoverable_json(artifacts: Sequence[RecoverableArtifact]) -> str:
+def size_text(size: int | None) -> str:
+    """`8192 bytes`, `120 kB`, `14 MB`, as `pg_size_pretty` has it; `-` where there is none."""
+    if size is None:
+        return "-"
+    number, unit = size, 0
+    while number >= 10240 and unit < len(_UNITS) - 1:
+        number, unit = (number + 512) // 1024, unit + 1
+    return f"{number} {_UNITS[unit]}"
+
+
+def kept_json(artifacts: Sequence[KeptArtifact]) -> str:
     """Artifacts for programs."""
-    return _json(
-        [
-            {
-                "id": a.id,
-                "type": a.artifact_type,
-                "source": a.source,
-                "physicalName": a.physical_name,
-                "rowCount": a.row_count,
-                "createdAt": moment_text(a.created_at),
-                "expiresAt": moment_text(a.expires_at),
-                "state": "Expired" if a.expired else "Live",
-            }
-            for a in artifacts
-        ]
-    )
+    return _json([artifact_json(a) for a in artifacts])
 
 
-def _clock(moment: datetime) -> str:
+def artifact_json(artifact: KeptArtifact) -> dict[str, Any]:
+    """One of them; keys as in the resource's status."""
+    return {
+        "id": artifact.id,
+        "migrationId": artifact.migration_id,
+        "type": artifact.artifact_type,
+        "source": artifact.source,
+        "physicalName": artifact.physical_name,
+        "rowCount": artifact.row_count,
+        "sizeBytes": artifact.size,
+        "createdAt": moment_text(artifact.created_at),
+        "expiresAt": moment_text(artifact.expires_at),
+        "restoredAt": moment_text(artifact.restored_at),
+        "state": artifact.state,
+    }
+
+
+def clock(moment: datetime) -> str:
+    """To the minute, in UTC, as every session of ours reads it."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from zanith.core.graph import Column, Constraint, Index, SchemaGraph, Table
 from zanith.core.graph_diff import Action, Change, Path
 from zanith.core.graph_fields import key_of, kind_words, objects_of
-from zanith.core.graph_words import change_details, describe, name_text
+from zanith.core.graph_words import change_details, describe, name_text, object_name
 from zanith.core.identifiers import TableKey
 
 Look = Action | Literal["same"]
@@ -91,13 +91,13 @@ def _table_pair(
     path: Path, group: Sequence[Change], before: SchemaGraph, after: SchemaGraph
 ) -> tuple[Table | None, Table | None] | None:
     """The table before and after; None where it is no table that changed."""
+    if group[0].outermost_kind != "table":
+        return None
     whole = next((c for c in group if len(c.place) == 1), None)
     if whole is not None:
-        one = whole.after if whole.before is None else whole.before
-        return (whole.before, whole.after) if isinstance(one, Table) else None
-    key = TableKey(*path) if len(path) == 2 else None
-    found = (before.table(key), after.table(key)) if key is not None else (None, None)
-    return None if None in found else found
+        return whole.before, whole.after
+    key = TableKey(*path)
+    return before.table(key), after.table(key)
 
 
 def _table_card(path: Path, group: Sequence[Change], before: Table | None, after: Table | None) -> Card:
@@ -186,9 +186,16 @@ def _merged(before: Table | None, after: Table | None, renamed: Mapping[str, str
 
 
 def _object_card(path: Path, group: Sequence[Change]) -> Card:
-    change = group[0]
-    rows = tuple(row for c in group for row in _wrapped(c.action, change_details(c).removeprefix(": ")))
-    return Card(path, change.action, change.kind, name_text(*path) or "the schema", rows)
+    """What is no table: its own change, then those of what it holds."""
+    whole = next((c for c in group if len(c.place) < 2), None)
+    rows = [] if whole is None else _wrapped(whole.action, change_details(whole).removeprefix(": "))
+    for change in (c for c in group if c is not whole):
+        rows.append(_part_row(change.action, change.before if change.after is None else change.after))
+        if change.fields:
+            rows += _wrapped(change.action, change_details(change).removeprefix(": "))
+    kind = group[0].outermost_kind
+    look: Look = "changed" if whole is None else whole.action
+    return Card(path, look, kind, object_name(kind, path) or "the schema", tuple(rows))
 
 
 def _wrapped(look: Look, text: str) -> list[Row]:

@@ -15,7 +15,11 @@ SELECT applied_at FROM {migrations} WHERE id = %(id)s;
 -- Attempts of its steps, oldest first, without their SQL; of a refusal only the first line, which names the plan.
 SELECT migration_id, step_index, operation_kind, risk_level, risk_score, status, error, started_at, finished_at,
        CASE WHEN status = 'failed' THEN substring(sql FROM '^-- plan ([^\n]*)') END AS refused_plan
-FROM (SELECT * FROM {steps} WHERE migration_id = %(id)s ORDER BY started_at DESC LIMIT 5000) AS newest
+FROM (
+    SELECT * FROM {steps}
+    WHERE migration_id = %(id)s AND operation_kind NOT IN ('restoreColumn', 'restoreTable', 'purgeArtifact')
+    ORDER BY started_at DESC LIMIT 5000
+) AS newest
 ORDER BY step_index, started_at;
 
 -- name: checkpoints

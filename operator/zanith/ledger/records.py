@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from zanith.core.graph import DatabaseIdentity
+from zanith.core.identifiers import TableKey
 from zanith.planning.plan import Plan
+from zanith.postgres.catalog_rows import SHADOW
 
 StepStatus = Literal["running", "done", "failed", "interrupted", "reverted"]
 
 REFUSED_PREFIX = "refused — "
 """How the error of a refusal begins: the page's words."""
+
+RECIPE_DIGITS = 32
+"""The last digits of an artifact's checksum cover its recovery SQL, those before them, where there are any, its data."""
+
+RESTORE_COLUMN, RESTORE_TABLE, PURGING = "restoreColumn", "restoreTable", "purgeArtifact"
+"""Operation kinds of audit rows about what a step kept: the step itself stays as it is. `reading.sql` and `history.sql`
+leave them out of what they say of steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,28 @@ class Artifact:
     def source(self) -> str:
         """`table` or `table.column`."""
         return self.source_table if self.source_column is None else f"{self.source_table}.{self.source_column}"
+
+    @property
+    def identifier(self) -> str:
+        """Its id without the number of one that was kept again."""
+        return re.sub(r"#[0-9]+$", "", self.id)
+
+    @property
+    def kept_in(self) -> TableKey | None:
+        """The table its data is in: of a soft-dropped column that it was taken from. None where nothing is kept any
+        more; of a restored archived column the copy is, for values whose rows are gone."""
+        if self.physical_name is None:
+            return None
+        match self.artifact_type:
+            case "archive_column":
+                return TableKey(SHADOW, self.physical_name)
+            case "soft_drop_column":
+                kept = TableKey(self.source_schema, self.source_table)
+            case "soft_drop_table":
+                kept = TableKey(self.source_schema, self.physical_name)
+            case _:
+                kept = TableKey(SHADOW, self.physical_name)
+        return kept if self.restored_at is None else None
 
     @property
     def holds_data(self) -> bool:
@@ -142,6 +175,11 @@ class MigrationRecord:
         """The newest attempt of a step."""
         rows = [a for a in self.attempts if a.step_index == step_index]
         return rows[-1] if rows else None
+
+
+def recipe_checksum(recovery_sql: str) -> str:
+    """The part of an artifact's checksum that covers its recovery SQL."""
+    return hashlib.sha256(recovery_sql.encode()).hexdigest()[:RECIPE_DIGITS]
 
 
 def refusal_key(plan_hash: str, retry: str) -> str:

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from zanith.core.graph import Column, Constraint, Index, SchemaGraph, Table
 from zanith.core.graph_diff import Change, Path, Renames, diff_graphs
+from zanith.core.graph_formats import in_format, not_kept
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import SqlProblem
 from zanith.operations.renaming import column_renamed, table_renamed
@@ -26,7 +27,9 @@ _UNIQUE_IN_SCHEMA = frozenset({"primary_key", "unique", "exclude"})
 
 
 def compare_shapes(before: SchemaGraph, after: SchemaGraph) -> tuple[Change, ...]:
-    """Every change that makes `after` of `before`; none where they are equal."""
+    """Every change that makes `after` of `before`; none where they are equal. Of two formats, as far as both hold it."""
+    version = min(before.format_version, after.format_version)
+    before, after = in_format(before, version), in_format(after, version)
     after = _sharing(before, after)
     if before == after:
         return ()
@@ -42,6 +45,12 @@ def compare_shapes(before: SchemaGraph, after: SchemaGraph) -> tuple[Change, ...
         hindsight=_with_renames(new, _inverse(tables), _inverse(columns)),
     )
     return diff_graphs(before, after, renames)
+
+
+def not_compared(before: SchemaGraph, after: SchemaGraph) -> str | None:
+    """What one of them does not keep, in words: the difference says nothing of it. None where both are of one format."""
+    older, newer = sorted((before.format_version, after.format_version))
+    return f"format {older} does not keep {not_kept(older, newer)}" if older < newer else None
 
 
 def _sharing(before: SchemaGraph, after: SchemaGraph) -> SchemaGraph:

@@ -28,6 +28,8 @@ LIVE = "live"
 """What the database as it is now is called."""
 
 _PHASES = ("after", "baseline")
+_NEAREST = 3
+"""So many ids are offered where none is as it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +156,11 @@ def _baseline_hint(there: Sequence[tuple[str, str]], phase: str) -> str:
 
 
 def _nearest(migration_id: str, there: Sequence[tuple[str, str]]) -> str:
-    """An id that is spelled much like it; else how many there are."""
+    """Ids that are spelled much like it; else how many there are."""
     ids = list(dict.fromkeys(i for i, p in there if p == "after"))
-    close = difflib.get_close_matches(migration_id, ids, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(migration_id, ids, n=_NEAREST, cutoff=0.6)
     if close:
-        return f"; did you mean {printable(close[0])}?"
+        return f"; did you mean {' or '.join(map(printable, close))}?"
     if not ids:
         return f"; there is none at all yet, and {LIVE} is the database as it is"
     return f"; the last of {len(ids)} is {printable(ids[-1])}"

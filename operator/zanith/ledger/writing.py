@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from psycopg import Connection, sql
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from zanith.core.errors import Conflict, Refusal
@@ -15,8 +17,8 @@ from zanith.core.graph_json import graph_hash, graph_to_json
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import ArtifactDraft
 from zanith.ledger.named_queries import query, schema_statements
-from zanith.ledger.records import Checkpoint, Owner, refusal_key
-from zanith.operations.renaming import statement_renamed
+from zanith.ledger.records import Artifact, Checkpoint, Owner, recipe_checksum, refusal_key
+from zanith.operations.undo_renamed import script_renamed
 from zanith.planning.plan import Plan, PlannedStep
 
 Phase = Literal["baseline", "plan", "after", "summary"]
@@ -116,6 +118,7 @@ class Ledger:
             "migration_id": migration_id,
             "row_count": row_count,
             "retention": retention,
+            "checksum": recipe_checksum(draft.recovery_sql),
         }
         self.conn.execute(query("writing", "artifact", self.schema), given)
 
@@ -125,14 +128,39 @@ class Ledger:
         for identifier, recovery_sql in self.conn.execute(
             query("writing", "artifacts_inside", self.schema), names
         ).fetchall():
-            given = {"id": identifier, "new": new.name, "recovery_sql": statement_renamed(recovery_sql, old, new.name)}
+            moved = script_renamed(recovery_sql, old, new.name)
+            given = {"id": identifier, "new": new.name, "recovery_sql": moved, "checksum": recipe_checksum(moved)}
             self.conn.execute(query("writing", "move_artifact", self.schema), given)
 
-    def artifact_restored(self, migration_id: str, draft: ArtifactDraft) -> None:
+    def seal_artifact(self, migration_id: str, physical_name: str, *, rows: int, digest: str) -> None:
+        """Rows and checksum of the data of the artifact that is kept under this name."""
+        given = {"migration_id": migration_id, "physical_name": physical_name, "rows": rows, "digest": digest}
+        self.conn.execute(query("writing", "seal_artifact", self.schema), given)
+
+    def artifacts_of(self, migration_id: str, identifiers: Sequence[str]) -> list[Artifact]:
+        """The newest artifact of each identifier: one that was kept again has a number behind it."""
+        given = {"migration_id": migration_id, "identifiers": list(identifiers)}
+        with self.conn.cursor(row_factory=class_row(Artifact)) as cursor:
+            return cursor.execute(query("writing", "artifacts_of", self.schema), given).fetchall()
+
+    def restored(self, artifact_id: str) -> None:
         """What was kept is back, in the transaction that brought it back."""
+        self.conn.execute(query("writing", "restored", self.schema), {"id": artifact_id})
+
+    def put_aside(self, artifact_id: str, physical_name: str) -> None:
+        """What is left of an artifact has another name from now on."""
         self.conn.execute(
-            query("writing", "artifact_restored", self.schema), asdict(draft) | {"migration_id": migration_id}
+            query("writing", "put_aside", self.schema), {"id": artifact_id, "physical_name": physical_name}
         )
+
+    def purged(self, artifact_id: str) -> None:
+        """What was kept is gone, in the transaction that dropped it. The row stays, and says so."""
+        self.conn.execute(query("writing", "purged", self.schema), {"id": artifact_id})
+
+    def forget_lanes(self, migration_id: str, step_index: int, *, below: int) -> None:
+        """Checkpoints of a step in lanes below one: those of a restore that has come to its end."""
+        given = {"migration_id": migration_id, "step_index": step_index, "below": below}
+        self.conn.execute(query("writing", "forget_lanes", self.schema), given)
 
     def open_checkpoint(self, migration_id: str, step_index: int, lane: int, cursor: dict[str, Any]) -> Checkpoint:
         """The checkpoint as it stands, created with `cursor` where it is not there."""

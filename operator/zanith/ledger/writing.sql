@@ -55,7 +55,7 @@ INSERT INTO {artifacts} (id, migration_id, artifact_type, source_schema, source_
                          row_count, checksum, recovery_sql, created_at, expires_at)
 SELECT CASE WHEN count(*) = 0 THEN %(id)s ELSE %(id)s || '#' || (count(*) + 1) END, %(migration_id)s,
        %(artifact_type)s, %(source_schema)s, %(source_table)s, %(source_column)s, %(physical_name)s, %(row_count)s,
-       NULL, %(recovery_sql)s, now(), now() + %(retention)s::interval
+       %(checksum)s, %(recovery_sql)s, now(), now() + %(retention)s::interval
 FROM {artifacts}
 WHERE id = %(id)s OR starts_with(id, %(id)s || '#');
 
@@ -74,13 +74,40 @@ FOR UPDATE OF a;
 
 -- name: move_artifact
 -- Where it is found from now on. Its id stays: that is what it was called when it was kept.
-UPDATE {artifacts} SET source_table = %(new)s, recovery_sql = %(recovery_sql)s WHERE id = %(id)s;
+-- Its checksum: that of the data, where there is one, and that of the new recovery SQL.
+UPDATE {artifacts}
+SET source_table = %(new)s, recovery_sql = %(recovery_sql)s, checksum = left(checksum, -32) || %(checksum)s
+WHERE id = %(id)s;
 
--- name: artifact_restored
+-- name: seal_artifact
+-- What is kept under a name and does not change any more; the checksum of the recovery SQL stays behind that of the data.
+UPDATE {artifacts}
+SET row_count = %(rows)s, checksum = %(digest)s || right(checksum, 32)
+WHERE migration_id = %(migration_id)s AND physical_name = %(physical_name)s AND restored_at IS NULL;
+
+-- name: artifacts_of
+-- The newest artifact of each identifier, whatever became of it.
+SELECT DISTINCT ON (w.identifier)
+       a.id, a.migration_id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name,
+       a.row_count, a.checksum, a.recovery_sql, a.created_at, a.expires_at, a.restored_at
+FROM unnest(%(identifiers)s::text[]) AS w (identifier)
+JOIN {artifacts} AS a ON a.id = w.identifier OR starts_with(a.id, w.identifier || '#')
+WHERE a.migration_id = %(migration_id)s
+ORDER BY w.identifier, a.created_at DESC, length(a.id) DESC, a.id DESC;
+
+-- name: restored
 -- What was kept is back where it was. It expires at once, so that nothing lists it as live.
 UPDATE {artifacts} SET restored_at = clock_timestamp(), expires_at = coalesce(expires_at, now())
-WHERE migration_id = %(migration_id)s AND artifact_type = %(artifact_type)s AND physical_name = %(physical_name)s
-  AND restored_at IS NULL;
+WHERE id = %(id)s AND restored_at IS NULL;
+
+-- name: put_aside
+-- What is left of a restored artifact, out of the way of one that is kept under the same name again.
+UPDATE {artifacts} SET physical_name = %(physical_name)s WHERE id = %(id)s;
+
+-- name: purged
+-- What was kept is gone for good; the row stays to say so.
+UPDATE {artifacts} SET physical_name = NULL, expires_at = coalesce(expires_at, now())
+WHERE id = %(id)s;
 
 -- name: create_checkpoint
 -- A statement cursor or a key range, unless it is there.
@@ -107,6 +134,11 @@ WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s AND lane =
 -- name: forget_checkpoints
 -- A step that was taken back begins anew when it is applied again.
 DELETE FROM {checkpoints} WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s;
+
+-- name: forget_lanes
+-- What a restore went by is of no use to another one.
+DELETE FROM {checkpoints}
+WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s AND lane < %(below)s;
 
 -- name: forget_applied
 -- A migration of which a step was taken back is not applied any more.

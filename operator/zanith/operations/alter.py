@@ -74,7 +74,7 @@ class AlterColumnNullable(Operation):
         return parts.set_not_null(ctx.facts, key, self.column)
 
     def probes(self, ctx: StepContext) -> tuple[Probe, ...]:
-        return () if self.nullable else (parts.nulls_probe(self._key(ctx), self.column),)
+        return () if self.nullable else (parts.nulls_probe(ctx.table(self._key(ctx)), self.column),)
 
     def undo(self, ctx: StepContext) -> Undo:
         key = self._key(ctx)
@@ -86,7 +86,7 @@ class AlterColumnNullable(Operation):
             return Undo(statements=(parts.add_not_null(key, found.name, self.column),))
         return Undo(
             statements=parts.set_not_null(ctx.facts, key, self.column),
-            probes=(parts.nulls_probe(key, self.column),),
+            probes=(parts.nulls_probe(ctx.table(key), self.column),),
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:

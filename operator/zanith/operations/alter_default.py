@@ -23,6 +23,7 @@ class AlterColumnDefault(Operation):
     """Give a column a default, or take it away. Rows that are there keep what they hold."""
 
     kind: ClassVar[str] = "alterColumnDefault"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""

@@ -14,7 +14,7 @@ from zanith.core.graph import Column, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, parse_type, printed, raw, render, same_expression
-from zanith.core.statement import Lock, Probe, ProbeKind, Statement, Work
+from zanith.core.statement import Lock, Probe, ProbeKind, Statement, TableWork, Work
 from zanith.operations import parts, surroundings, type_dependents
 from zanith.operations.advice import as_yaml
 from zanith.operations.casting import (
@@ -41,6 +41,7 @@ class AlterColumnType(Operation):
     """Change a column's type. Where PostgreSQL has to rewrite the table, nobody can read or write it meanwhile."""
 
     kind: ClassVar[str] = "alterColumnType"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -201,13 +202,13 @@ class AlterColumnType(Operation):
         given = None if self.collation is None else ident(self.collation)
         kept = self._collation(ctx)
         collation = given if given is not None or kept is None else raw(kept)
-        return self._alter(ctx, raw(self.type), self._work(ctx), using=using, collation=collation)
+        return self._alter(ctx, raw(self.type), self._works_on(ctx), using=using, collation=collation)
 
     def _alter(
         self,
         ctx: StepContext,
         type_text: sql.Composable,
-        work: Work,
+        work: tuple[TableWork, ...],
         *,
         using: sql.Composable | None,
         collation: sql.Composable | None,
@@ -221,15 +222,16 @@ class AlterColumnType(Operation):
             sql.SQL("") if using is None else sql.SQL(" USING {}").format(using),
         )
         analyze = sql.SQL("ANALYZE {} ({})").format(table_ident(key), ident(self.column))
-        first = parts.lock_first(type_dependents.referenced(ctx.graph, key, self.column))
+        first = self._locked_first(ctx)
         return (
             *first,
             Statement(
                 sql=parts.alter_table(key, action),
                 lock=Lock.ACCESS_EXCLUSIVE,
                 on=(key, *type_dependents.foreign_keys(ctx.graph, key, self.column)),
-                work=work,
+                work=work[0].work if work else Work.CATALOG,
                 with_previous=bool(first),
+                works_on=work,
             ),
             Statement(sql=render(analyze), lock=Lock.SHARE_UPDATE_EXCLUSIVE, on=(key,), work=Work.SCAN),
         )
@@ -264,18 +266,20 @@ class AlterColumnType(Operation):
 
     def _probe(self, ctx: StepContext, condition: sql.Composable, question: str, remedy: str) -> Probe:
         table = ctx.table(self._key(ctx))
-        ask = sql.SQL("SELECT 1 FROM {} WHERE {} LIMIT 1").format(table_ident(table.key), condition)
-        keys = [ident(k.name) for k in parts.usable_key(table)]
-        sample = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT 5").format(
-            sql.SQL(", ").join(keys), table_ident(table.key), condition
-        )
+        rows = sql.SQL("FROM {} WHERE {}").format(table_ident(table.key), condition)
         return Probe(
             kind=ProbeKind.MISFITS,
-            sql=render(ask),
+            sql=render(sql.SQL("SELECT 1 {} LIMIT 1").format(rows)),
             question=question,
             remedy=remedy,
-            sample_sql=render(sample) if keys else "",
+            before_statement=1 + len(self._locked_first(ctx)),
+            sample_sql=parts.sample(table, rows),
+            # Asked while the table is written anew anyhow: what was inserted meanwhile would be cut or rounded silently.
+            under_lock=True,
         )
+
+    def _locked_first(self, ctx: StepContext) -> tuple[Statement, ...]:
+        return parts.lock_first(type_dependents.referenced(ctx.graph, self._key(ctx), self.column))
 
     def undo(self, ctx: StepContext) -> Undo:
         """Back to the old type, where nothing was lost and every value of now fits it."""
@@ -292,7 +296,8 @@ class AlterColumnType(Operation):
         if back.unasked:
             return Undo(refused=f"{back.unasked}: {what} stays {new}")
         after = ctx.with_graph(self.project(ctx))
-        work = type_dependents.work(after, self._key(ctx), self.column, back, recollated=self._recollated(ctx))
+        recollated = self._recollated(ctx)
+        work = type_dependents.works_on(after, self._key(ctx), self.column, back, recollated=recollated)
         collation = None if column.collation is None else raw(column.collation)
         statements = self._alter(after, raw(column.type), work, using=using, collation=collation)
         if back.misfit is None:
@@ -344,7 +349,11 @@ class AlterColumnType(Operation):
         return Change(automatic=False, exact=False)
 
     def _work(self, ctx: StepContext) -> Work:
-        return type_dependents.work(
+        worked = self._works_on(ctx)
+        return worked[0].work if worked else Work.CATALOG
+
+    def _works_on(self, ctx: StepContext) -> tuple[TableWork, ...]:
+        return type_dependents.works_on(
             ctx, self._key(ctx), self.column, self._change(ctx), recollated=self._recollated(ctx)
         )
 

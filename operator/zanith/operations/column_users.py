@@ -17,7 +17,8 @@ from zanith.core.sql import (
     referenced_columns,
     trigger_columns,
 )
-from zanith.operations import parts, surroundings
+from zanith.operations import surroundings
+from zanith.operations.advice import as_yaml
 from zanith.operations.step_context import StepContext
 
 
@@ -40,6 +41,10 @@ def drop_problems(ctx: StepContext, table: Table, column: str) -> Iterator[str]:
     for user in ctx.facts.dependents.get(table.key, ()):
         if column in user.needs:
             yield f"{user} uses {what}; change it first"
+    for key in (table.key, *ctx.graph.partitions(table.key)):
+        for rule in ctx.facts.rules.get(key, ()):
+            if column in rule.needs:
+                yield f"{rule} uses {key}.{column}; drop it first"
     for publication in ctx.facts.publications.get(table.key, ()):
         if column in publication.columns or _in_filter(publication.row_filter, column):
             yield f"publication {publication.name} names {what}; change the publication first"
@@ -106,7 +111,7 @@ def _constraint_findings(table: Table, column: Column, what: str) -> Iterator[Fi
             yield _breaks(
                 f"unique index {index.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
                 RiskLevel.HIGH,
-                safer=parts.pasteable("dropIndex", {"schema": table.schema, "name": index.name}),
+                safer=as_yaml({"dropIndex": {"schema": table.schema, "name": index.name}}),
             )
     for constraint in table.constraints:
         if column.name not in constraint.columns:
@@ -128,9 +133,7 @@ def _constraint_findings(table: Table, column: Column, what: str) -> Iterator[Fi
             yield _breaks(
                 f"UNIQUE {constraint.name} is NULLS NOT DISTINCT over {what}: the second insert without it fails",
                 RiskLevel.HIGH,
-                safer=parts.pasteable(
-                    "dropUnique", {"schema": table.schema, "table": table.name, "name": constraint.name}
-                ),
+                safer=as_yaml({"dropUnique": {"schema": table.schema, "table": table.name, "name": constraint.name}}),
             )
 
 

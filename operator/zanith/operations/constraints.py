@@ -29,6 +29,7 @@ class AddUnique(Operation):
     """Add a UNIQUE constraint without blocking writes: its index is built concurrently, then attached."""
 
     kind: ClassVar[str] = "addUnique"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""

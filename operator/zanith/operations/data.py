@@ -21,6 +21,7 @@ class Backfill(Operation):
     """Change rows in batches, each exactly once, whatever dies in between."""
 
     kind: ClassVar[str] = "backfill"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""

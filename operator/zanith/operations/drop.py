@@ -12,9 +12,12 @@ from pydantic import Field
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
+from zanith.core.sql import SqlProblem
 from zanith.core.statement import ArtifactDraft, Lock, Statement, Work
-from zanith.operations import column_users, parts, surroundings
+from zanith.operations import column_users, parts, surroundings, sync_triggers
+from zanith.operations.advice import as_yaml
 from zanith.operations.operation import Name, Operation
+from zanith.operations.renaming import column_renamed
 from zanith.operations.step_context import StepContext, Undo
 
 
@@ -48,12 +51,10 @@ class DropColumn(Operation):
             RiskLevel.DESTRUCTIVE,
             ReasonCode.DROPS_COLUMN_WITH_DATA,
             f"{self.target(ctx)} and its data are gone for good; no artifact is kept",
-            safer=parts.pasteable(
-                "softDropColumn", {"schema": self.schema_name, "table": self.table, "column": self.column}
-            ),
+            safer=as_yaml({"softDropColumn": {"schema": self.schema_name, "table": self.table, "column": self.column}}),
         )
         key = self._key(ctx)
-        yield from _locked_parents(ctx, key, self.column)
+        yield from locked_parents(ctx, key, self.column)
         yield from surroundings.lost_identity_findings(ctx, key, self.column)
         yield from surroundings.code_naming_column(ctx, key, self.column)
 
@@ -61,7 +62,11 @@ class DropColumn(Operation):
         key = self._key(ctx)
         parents = referenced_tables(ctx.graph, key, self.column)
         drop = sql.SQL("DROP COLUMN {}").format(ident(self.column))
-        return (Statement(sql=parts.alter_table(key, drop), lock=Lock.ACCESS_EXCLUSIVE, on=(key, *parents)),)
+        texts = [*sync_triggers.leftovers(ctx.facts, key, self.column), parts.alter_table(key, drop)]
+        return tuple(
+            Statement(sql=text, lock=Lock.ACCESS_EXCLUSIVE, on=(key, *parents), with_previous=number > 0)
+            for number, text in enumerate(texts)
+        )
 
     def undo(self, ctx: StepContext) -> Undo:
         return Undo(refused=f"{self.target(ctx)} was dropped for good; no artifact was kept")
@@ -97,6 +102,10 @@ class SoftDropColumn(Operation):
             yield ctx.missing_table(key) if table is None else ctx.missing_column(table, self.column)
             return
         yield from column_users.soft_drop_problems(ctx, table, column)
+        try:
+            self.project(ctx)
+        except SqlProblem as problem:
+            yield f"a definition that names {self.target(ctx)} {problem}; what it says after the rename cannot be told"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         yield Finding(
@@ -127,13 +136,14 @@ class SoftDropColumn(Operation):
         last = replace(back, with_previous=required[-1].work is Work.CATALOG)
         return Undo(
             statements=(*required, last),
-            unless=parts.nulls_probe(key, aside),
+            unless=parts.nulls_probe(ctx.table(key), aside),
             otherwise=Undo(statements=(back,), says=f"{self.target(ctx)} comes back without NOT NULL"),
         )
 
     def project(self, ctx: StepContext) -> SchemaGraph:
-        key = ctx.table(self._key(ctx)).key
-        return ctx.graph.with_changed(key, lambda t: t.without_column(self.column))
+        """Renamed wherever it is named, policies and foreign keys of other tables included; then out of sight."""
+        table = ctx.table(self._key(ctx))
+        return out_of_sight(ctx.graph, table.key, self.column, physical_name(ctx, self.column))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -166,7 +176,22 @@ def soft_drop(ctx: StepContext, key: TableKey, column: str, *, aside: str = "") 
         on=(key,),
         artifact=artifact,
     )
-    return (rename, parts.drop_not_null(key, aside, with_previous=True)) if required else (rename,)
+    lifted = (parts.drop_not_null(key, aside, with_previous=True),) if required else ()
+    older = [
+        Statement(sql=text, lock=Lock.ACCESS_EXCLUSIVE, on=(key,), with_previous=True)
+        for text in sync_triggers.leftovers(ctx.facts, key, column)
+    ]
+    return (rename, *lifted, *older)
+
+
+def out_of_sight(graph: SchemaGraph, key: TableKey, column: str, aside: str) -> SchemaGraph:
+    """The graph once the column is renamed aside: what names it names it so, and the graph has it no more."""
+    if graph.column(key, column) is None:
+        return graph
+    renamed = column_renamed(graph, key, column, aside).with_changed(key, lambda t: t.without_column(aside))
+    hidden = {(table, aside) for table in (key, *graph.partitions(key))}
+    views = tuple(replace(v, depends_on=tuple(d for d in v.depends_on if d not in hidden)) for v in renamed.views)
+    return replace(renamed, views=views)
 
 
 def referenced_tables(graph: SchemaGraph, key: TableKey, column: str) -> tuple[TableKey, ...]:
@@ -189,7 +214,8 @@ def _rename(old: str, new: str) -> sql.Composable:
     return sql.SQL("RENAME COLUMN {} TO {}").format(ident(old), ident(new))
 
 
-def _locked_parents(ctx: StepContext, key: TableKey, column: str) -> Iterator[Finding]:
+def locked_parents(ctx: StepContext, key: TableKey, column: str) -> Iterator[Finding]:
+    """Findings: tables that are locked because a foreign key goes with the column."""
     for parent in referenced_tables(ctx.graph, key, column):
         yield Finding(
             RiskLevel.MEDIUM,

@@ -14,6 +14,7 @@ from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import render
 from zanith.core.statement import Lock, Statement
 from zanith.operations import parts, surroundings
+from zanith.operations.advice import as_yaml
 from zanith.operations.operation import Name, Operation
 from zanith.operations.step_context import StepContext, Undo
 
@@ -58,7 +59,7 @@ class DropTable(Operation):
             RiskLevel.DESTRUCTIVE,
             ReasonCode.DROPS_TABLE_WITH_DATA,
             f"{key} and its data are gone for good; no artifact is kept",
-            safer=parts.pasteable("softDropTable", {"table": self.table, "schema": self.schema_name}),
+            safer=as_yaml({"softDropTable": {"table": self.table, "schema": self.schema_name}}),
         )
         for parent in parents_of(ctx.graph, key):
             yield Finding(

@@ -19,6 +19,7 @@ from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import printed
 from zanith.core.statement import Probe, Statement
 from zanith.operations import parts, referencing
+from zanith.operations.advice import as_yaml
 from zanith.operations.new_table import ReferentialAction
 from zanith.operations.operation import Name, Operation
 from zanith.operations.step_context import StepContext, Undo, nearest
@@ -146,7 +147,7 @@ class AddForeignKey(Operation):
                 ReasonCode.ADDS_FOREIGN_KEY,
                 f"no index of {key} begins with ({', '.join(self.columns)}): each delete or key change in {parent} reads "
                 f"the whole of {key}",
-                safer=parts.pasteable("addIndex", arguments),
+                safer=as_yaml({"addIndex": arguments}),
             )
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:

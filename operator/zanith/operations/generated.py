@@ -11,6 +11,7 @@ from pydantic import Field
 
 from zanith.core.graph import Column, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, ident
+from zanith.core.mentions import names_as_printed
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import Expression, parse_expression, parse_type, raw
 from zanith.core.statement import Lock, Statement, Work
@@ -34,6 +35,7 @@ class AddGeneratedColumn(Operation):
     """Add a column computed from others of its row: stored with it, or computed whenever it is read."""
 
     kind: ClassVar[str] = "addGeneratedColumn"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -150,7 +152,7 @@ class AddGeneratedColumn(Operation):
         column = Column(
             name=self.column,
             type=catalog_type(ctx.facts, parse_type(self.type)),
-            default=self.expression,
+            default=names_as_printed(self.expression),
             generated="stored" if self.storage is Storage.STORED else "virtual",
         )
         return ctx.graph.with_changed(key, lambda t: t.with_column(column))

@@ -12,6 +12,7 @@ from pydantic import Field, StrictBool
 from zanith.core.definitions import index_definition
 from zanith.core.graph import Index, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
+from zanith.core.mentions import names_as_printed
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import Expression, SqlProblem, parse_expression, parse_index_element, printed, raw, render
 from zanith.core.statement import Probe, Statement
@@ -24,6 +25,7 @@ class AddIndex(Operation):
     """Build an index without blocking writes: always CONCURRENTLY."""
 
     kind: ClassVar[str] = "addIndex"
+    rehearsed: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -180,7 +182,7 @@ class AddIndex(Operation):
 
     def _printed(self, table: Table) -> str:
         """As `pg_get_indexdef` prints it, for plain columns and expressions written the way PostgreSQL prints them."""
-        elements = ", ".join(printed(e) if table.column(e) else e for e in self.columns)
+        elements = ", ".join(printed(e) if table.column(e) else names_as_printed(e) for e in self.columns)
         text = f"CREATE {'UNIQUE ' if self.unique else ''}INDEX {printed(self.index_name)} ON "
         text += f"{printed(table.schema)}.{printed(table.name)} USING {self.method} ({elements})"
         if self.include:
@@ -188,5 +190,5 @@ class AddIndex(Operation):
         if self.nulls_not_distinct:
             text += " NULLS NOT DISTINCT"
         if self.where:
-            text += f" WHERE ({self.where})"
+            text += f" WHERE ({names_as_printed(self.where)})"
         return text

@@ -19,11 +19,13 @@ from zanith.core.graph import Constraint, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
 from zanith.core.mentions import scan_statement
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.sql import printed, render
+from zanith.core.sql import SqlProblem, printed, render
 from zanith.core.statement import ArtifactDraft, Lock, Probe, ProbeKind, Statement
-from zanith.operations import parts, surroundings
+from zanith.operations import surroundings
+from zanith.operations.advice import as_yaml
 from zanith.operations.drop_table import partition_problem, whose_table, without_family
 from zanith.operations.operation import Name, Operation
+from zanith.operations.renaming import policies_following
 from zanith.operations.step_context import StepContext, Undo
 
 SHADOW = "_zanith_shadow"
@@ -50,6 +52,11 @@ class _KeepTable(Operation):
             yield whose_table(ctx, key)
         elif table.partition_of is not None:
             yield partition_problem(table, self.kind)
+        else:
+            try:
+                self.project(ctx)
+            except SqlProblem as problem:
+                yield f"a policy that names {key} {problem}; what it says after the rename cannot be told"
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         key = self._key(ctx)
@@ -86,7 +93,7 @@ class _KeepTable(Operation):
         views = tuple(
             replace(v, depends_on=tuple((t, c) for t, c in v.depends_on if t not in moves)) for v in graph.views
         )
-        tables = tuple(replace(t, constraints=tuple(_repointed(c, moves) for c in t.constraints)) for t in graph.tables)
+        tables = tuple(_following(t, moves) for t in graph.tables)
         return replace(graph, tables=tables, views=views)
 
     @abstractmethod
@@ -252,6 +259,14 @@ def _name_taken(ctx: StepContext, key: TableKey) -> Probe:
     )
 
 
+def _following(table: Table, moves: Mapping[TableKey, TableKey]) -> Table:
+    """Another table, once those it names are elsewhere."""
+    for old, new in moves.items():
+        if any(old.name in text for p in table.policies for text in (p.using, p.with_check) if text):
+            table = policies_following(table, old, new)
+    return replace(table, constraints=tuple(_repointed(c, moves) for c in table.constraints))
+
+
 def _repointed(constraint: Constraint, moves: Mapping[TableKey, TableKey]) -> Constraint:
     """A foreign key of another table, as PostgreSQL prints it once the table it references is elsewhere."""
     old = constraint.references
@@ -277,8 +292,8 @@ def _followers(ctx: StepContext, key: TableKey, family: tuple[TableKey, ...]) ->
             yield _breaks(
                 RiskLevel.MEDIUM,
                 f"foreign key {constraint.name} of {other.key} goes on: its rows must still match rows of {key}",
-                safer=parts.pasteable(
-                    "dropForeignKey", {"schema": other.schema, "table": other.name, "name": constraint.name}
+                safer=as_yaml(
+                    {"dropForeignKey": {"schema": other.schema, "table": other.name, "name": constraint.name}}
                 ),
             )
     yield from _outgoing(ctx.table(key), family)
@@ -296,9 +311,7 @@ def _outgoing(table: Table, family: tuple[TableKey, ...]) -> Iterator[Finding]:
         yield _breaks(
             RiskLevel.MEDIUM,
             f"foreign key {constraint.name} of {table.key} to {constraint.references} goes on: {what}",
-            safer=parts.pasteable(
-                "dropForeignKey", {"schema": table.schema, "table": table.name, "name": constraint.name}
-            ),
+            safer=as_yaml({"dropForeignKey": {"schema": table.schema, "table": table.name, "name": constraint.name}}),
         )
 
 

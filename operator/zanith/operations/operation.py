@@ -41,6 +41,9 @@ class Operation(SpecModel, ABC):
     """One change to the schema or its data, declared by its outcome."""
 
     kind: ClassVar[str]
+    rehearsed: ClassVar[bool] = False
+    """Whether it makes what PostgreSQL may refuse for reasons only it knows, such as a default of the wrong type: then
+    what `project` says is asked of an empty copy of the table first (`zanith.postgres.rehearsing`)."""
 
     @abstractmethod
     def target(self, ctx: StepContext) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from psycopg import sql
 
 from zanith.core.graph import Constraint, Facts, SchemaGraph, Table
 from zanith.core.identifiers import TableKey, fit, ident, table_ident
+from zanith.core.mentions import names_as_printed
 from zanith.core.sql import Expression, TypeName, parse_expression, printed, raw, render
 from zanith.core.statement import Backfill, KeyColumn, Lock, Probe, ProbeKind, Statement, Work
-from zanith.operations.advice import as_yaml
 
 NAMED_NOT_NULL = 180000
 """From this server version NOT NULL is a named constraint that can be added NOT VALID (release notes 18, E.4.3.4)."""
@@ -98,23 +98,40 @@ def drop_not_null(table: TableKey, column: str, *, with_previous: bool = False) 
     return brief(table, sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(ident(column)), with_previous=with_previous)
 
 
-def nulls_probe(table: TableKey, column: str) -> Probe:
+SAMPLED_ROWS = 5
+"""How many offending rows a probe shows the keys of."""
+
+
+def nulls_probe(table: Table, column: str) -> Probe:
     """Are there NULLs where NOT NULL is wanted?"""
-    question = sql.SQL("SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1").format(table_ident(table), ident(column))
-    count = sql.SQL("SELECT count(*) FROM {} WHERE {} IS NULL").format(table_ident(table), ident(column))
+    rows = sql.SQL("FROM {} WHERE {} IS NULL").format(table_ident(table.key), ident(column))
     return Probe(
         kind=ProbeKind.NULLS,
-        sql=render(question),
-        question=f"column {table}.{column} has NULLs",
-        remedy=f"backfill {table}.{column} first, or leave it nullable",
-        count_sql=render(count),
+        sql=render(sql.SQL("SELECT 1 {} LIMIT 1").format(rows)),
+        question=f"column {table.key}.{column} has NULLs",
+        remedy=f"backfill {table.key}.{column} first, or leave it nullable",
+        sample_sql=sample(table, rows),
+        count_sql=render(sql.SQL("SELECT count(*) {}").format(rows)),
     )
+
+
+def sample(table: Table, rows: sql.Composable) -> str:
+    """The query for the keys of a few of these rows, `FROM ... WHERE ...`; none where the table has no key."""
+    key = sql.SQL(", ").join(ident(k.name) for k in usable_key(table))
+    shown = sql.SQL("SELECT {} {} LIMIT {}").format(key, rows, sql.Literal(SAMPLED_ROWS))
+    return render(shown) if usable_key(table) else ""
 
 
 def rows_probe(table: TableKey) -> Probe:
     """Has the table rows by now?"""
     question = sql.SQL("SELECT 1 FROM {} LIMIT 1").format(table_ident(table))
-    return Probe(kind=ProbeKind.POPULATED_TABLE, sql=render(question), question=f"table {table} has rows", remedy="")
+    return Probe(
+        kind=ProbeKind.POPULATED_TABLE,
+        sql=render(question),
+        question=f"table {table} has rows",
+        remedy=f"what was written to {table} meanwhile would be lost; nothing was done",
+        under_lock=True,
+    )
 
 
 def populated_probe(table: TableKey, column: str) -> Probe:
@@ -177,10 +194,20 @@ def printed_default(expression: Expression, type_name: TypeName) -> str | None:
     if base.removesuffix("[]") == "character":
         base = base.replace("character", "bpchar")
     if expression.constant == "string":
-        return f"{expression.text}::{base}"
+        return _printed_constant(expression.text, base)
     if expression.constant == "null":
         return f"NULL::{base}" if "(" in type_name.canonical else None
-    return expression.text
+    return names_as_printed(expression.text)
+
+
+def _printed_constant(text: str, base: str) -> str:
+    """A string is read as its type once and for all: what an integer or a boolean is printed as has no quotes."""
+    inside = text[1:-1].strip()
+    if base == "integer" and re.fullmatch(r"[0-9]{1,9}", inside):
+        return str(int(inside))
+    if base == "boolean" and inside.lower() in ("t", "true", "f", "false"):
+        return "true" if inside.lower().startswith("t") else "false"
+    return f"{text}::{base}"
 
 
 def column_definition(
@@ -293,11 +320,6 @@ def without_constraint(table: Table, constraint: Constraint) -> Table:
     named = [c for c in table.constraints if (c.name, c.kind) == (constraint.name, constraint.kind)]
     gone = named[0] if named else same_constraint(table, constraint)
     return replace(table, constraints=tuple(c for c in table.constraints if c is not gone))
-
-
-def pasteable(kind: str, arguments: Mapping[str, Any]) -> str:
-    """A step as YAML to paste; arguments that are None are left out."""
-    return as_yaml({kind: arguments})
 
 
 def lock_first(tables: tuple[TableKey, ...]) -> tuple[Statement, ...]:

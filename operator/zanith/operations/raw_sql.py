@@ -18,7 +18,8 @@ from zanith.core.identifiers import TableKey, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import SqlProblem, render
 from zanith.core.sql_statements import ParsedStatement, parse_query, parse_statements
-from zanith.core.statement import Lock, QueryIsTrue, Statement, Work
+from zanith.core.statement import Lock, QueryIsTrue, Statement, TableWork, Work
+from zanith.operations.judging.calls import unseen_code, with_made
 from zanith.operations.judging.judge import judge
 from zanith.operations.judging.projecting import move, project
 from zanith.operations.judging.verdict import Locks, Scope, Verdict, strongest
@@ -98,6 +99,10 @@ class RawSql(Operation):
             yield "doneWhen is asked only of a statement that cannot run in a transaction; leave it out"
         if self.done_when is not None and any(j.verdict.done_when is not None for j in outside):
             yield f"of {outside[0].verdict.what} the catalog tells by itself whether it happened; leave doneWhen out"
+        if self.done_when is not None:
+            code = unseen_code(parse_query(self.done_when).tree, self._scope(ctx))
+            if code:
+                yield f"doneWhen must only ask, and what it runs cannot be seen into: {', '.join(code)}"
         if outside and self._other_schema(ctx):
             yield f"{outside[0].verdict.what} cannot run in a transaction, and so not with `schema`; qualify its names"
         if self.undo_sql is None or any(j.verdict.refused or j.verdict.missing for j in judged):
@@ -166,17 +171,20 @@ class RawSql(Operation):
         for number, statement in enumerate(parse_statements(text), start=1):
             verdict = judge(statement, scope)
             locks = {origins.get(key, key): lock for key, lock in verdict.locks.items()}
-            known = {k: lock for k, lock in locks.items() if started.table(k) is not None or started.is_view(k)}
+            known = {k: lock for k, lock in locks.items() if _is_there(k, started)}
             moves = {} if verdict.refused else move(statement, scope)
-            verdict = replace(verdict, locks=known, missing=() if hidden else verdict.missing)
+            worked = tuple(origins.get(key, key) for key in verdict.worked)
+            verdict = replace(verdict, locks=known, works_on=worked, missing=() if hidden else verdict.missing)
             found.append(Judged(number, statement, _of_new_tables(verdict), moves))
             hidden = hidden or verdict.unseen
             origins |= {new: origins.get(old, old) for old, new in moves.items()}
-            scope = scope if verdict.refused else scope.after(project(statement, scope))
+            if not verdict.refused:
+                scope = with_made(scope, statement).after(project(statement, scope), moves)
         return tuple(found)
 
     def _scope(self, ctx: StepContext) -> Scope:
-        return Scope(replace(ctx.facts, default_schema=self.schema_name or ctx.facts.default_schema))
+        facts = replace(ctx.facts, default_schema=self.schema_name or ctx.facts.default_schema)
+        return Scope(facts, before=ctx.before)
 
     def _other_schema(self, ctx: StepContext) -> bool:
         return self.schema_name not in (None, ctx.facts.default_schema)
@@ -204,11 +212,18 @@ class RawSql(Operation):
 _READING = Lock.ACCESS_SHARE
 
 
+def _is_there(key: TableKey, started: Scope) -> bool:
+    """Whether it was there when the step began, so that others may know of it."""
+    return started.table(key) is not None or started.is_view(key) or key in started.facts.other_relations
+
+
 def _of_new_tables(verdict: Verdict) -> Verdict:
     """Without the warnings about waiting, where all it locks was made by this step: nobody knows of it yet."""
     if verdict.lock.blocks_writes:
         return verdict
-    waiting = (ReasonCode.FULL_SCAN_UNDER_LOCK, ReasonCode.TABLE_REWRITE)
+    waiting = [ReasonCode.FULL_SCAN_UNDER_LOCK, ReasonCode.TABLE_REWRITE]
+    if verdict.lock in (Lock.NONE, _READING):
+        waiting += [ReasonCode.REQUIRES_BACKFILL, ReasonCode.LOCKS_ROWS]
     return replace(verdict, findings=tuple(f for f in verdict.findings if f.reason not in waiting))
 
 
@@ -243,6 +258,7 @@ def _executed(judged: tuple[Judged, ...], *, done_when: str | None = None) -> tu
                 transactional=verdict.transactional,
                 with_previous=j.number > 1,
                 work=verdict.work,
+                works_on=tuple(TableWork(table, verdict.work) for table in verdict.worked),
                 done_when=asked,
                 elsewhere=verdict.elsewhere,
                 locks_itself=True,

@@ -18,7 +18,7 @@ from zanith.core.sql import printed, raw, render
 from zanith.core.statement import Lock, Probe, ProbeKind, Statement
 from zanith.operations import parts
 from zanith.operations.step_context import StepContext
-from zanith.operations.uniqueness import SAMPLED_ROWS, base_type
+from zanith.operations.uniqueness import base_type
 
 PARTITIONED_NOT_VALID = 180000
 """From this server version a partitioned table's foreign key can be added NOT VALID (release notes 18, E.4.3.4)."""
@@ -45,6 +45,7 @@ _REFERENCED_BY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("inet", "cidr"), frozenset({"inet", "cidr"})),
     **dict.fromkeys(("macaddr", "macaddr8"), frozenset({"macaddr", "macaddr8"})),
     **dict.fromkeys(("bit", "bit varying"), frozenset({"bit", "bit varying"})),
+    **dict.fromkeys(("xml", "json"), frozenset()),  # no equality at all
     **{name: frozenset({name}) for name in ("boolean", "uuid", "bytea", "money", "jsonb")},
 }
 
@@ -154,7 +155,7 @@ def orphans_probe(ctx: StepContext, table: Table, foreign: ForeignKeyDefinition)
     tail = sql.SQL("FROM {} AS child WHERE ({}) AND NOT EXISTS (SELECT 1 FROM {} AS parent WHERE {}) LIMIT {}")
     filled = [table_ident(table.key), known, table_ident(foreign.references), equal]
     key = sql.SQL(", ").join(sql.SQL("child.{}").format(ident(k.name)) for k in parts.usable_key(table))
-    sample = sql.SQL("SELECT {} {}").format(key, tail.format(*filled, sql.Literal(SAMPLED_ROWS)))
+    sample = sql.SQL("SELECT {} {}").format(key, tail.format(*filled, sql.Literal(parts.SAMPLED_ROWS)))
     return Probe(
         kind=ProbeKind.ORPHANS,
         sql=render(sql.SQL("SELECT 1 {}").format(tail.format(*filled, sql.Literal(1)))),

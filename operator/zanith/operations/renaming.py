@@ -66,6 +66,28 @@ def statement_renamed(statement: str, key: TableKey, new: str) -> str:
     return _replaced(statement, 0, [(found.tokens[n], printed(new)) for n in places])
 
 
+def statement_moved(statement: str, key: TableKey, schema: str) -> str:
+    """One statement about the table of the same name in another schema. Raises SqlProblem."""
+    found = scan_statement(statement)
+    places = sorted(n - 2 for n in _table_places(found, key))
+    return _replaced(statement, 0, [(found.tokens[n], printed(schema)) for n in places])
+
+
+def policies_following(table: Table, key: TableKey, moved: TableKey) -> Table:
+    """A table whose policies name another one, in a subquery, that is elsewhere from now on. Raises SqlProblem."""
+
+    def followed(text: str | None) -> str | None:
+        if text is None:
+            return None
+        before, after = _EXPRESSION
+        whole = statement_moved(before + text + after, TableKey(key.schema, moved.name), moved.schema)
+        return whole.removeprefix(before).removesuffix(after)
+
+    renamed = _InTable(table, False, _TableRename(key, moved.name)).table.policies
+    policies = (replace(p, using=followed(p.using), with_check=followed(p.with_check)) for p in renamed)
+    return replace(table, policies=tuple(policies))
+
+
 @dataclass(frozen=True, slots=True)
 class _ColumnRename:
     targets: frozenset[TableKey]

@@ -18,6 +18,7 @@ from pydantic import Field, StrictBool, model_validator
 from zanith.core import graph
 from zanith.core.graph import SchemaGraph, Table
 from zanith.core.identifiers import TableKey, ident, table_ident
+from zanith.core.mentions import names_as_printed
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, raw, render
 from zanith.core.statement import Lock, Statement
@@ -150,6 +151,7 @@ class CreatePolicy(_OnTable):
     """Create a row-level security policy. It works once the table has row-level security: enableRls."""
 
     kind: ClassVar[str] = "createPolicy"
+    rehearsed: ClassVar[bool] = True
 
     name: Name
     """Name of the policy."""
@@ -220,8 +222,8 @@ class CreatePolicy(_OnTable):
             command=self.command.upper(),
             permissive=self.permissive,
             roles=(PUBLIC,) if PUBLIC in self.roles else tuple(sorted(self.roles)) or (PUBLIC,),
-            using=None if self.using is None else self.using.strip(),
-            with_check=None if self.with_check is None else self.with_check.strip(),
+            using=None if self.using is None else names_as_printed(self.using.strip()),
+            with_check=None if self.with_check is None else names_as_printed(self.with_check.strip()),
         )
 
 

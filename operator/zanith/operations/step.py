@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pydantic import model_validator
 
+from zanith.operations.add_column import AddColumn
 from zanith.operations.alter import AlterColumnNullable
 from zanith.operations.alter_default import AlterColumnDefault
 from zanith.operations.alter_type import AlterColumnType
+from zanith.operations.archive_column import ArchiveColumn
 from zanith.operations.constraints import AddUnique, DropUnique
-from zanith.operations.create import AddColumn, CreateTable
+from zanith.operations.create import CreateTable
 from zanith.operations.data import Backfill
 from zanith.operations.drop import DropColumn, SoftDropColumn
 from zanith.operations.drop_index import DropIndex
@@ -62,6 +64,8 @@ class Step(SpecModel):
     """Change rows in batches."""
     soft_drop_column: SoftDropColumn | None = None
     """Take a column away but keep it as an artifact."""
+    archive_column: ArchiveColumn | None = None
+    """Take a column away but keep its values by key, in a schema of their own, as an artifact."""
     drop_column: DropColumn | None = None
     """Drop a column and its data for good."""
     soft_drop_table: SoftDropTable | None = None

@@ -62,6 +62,19 @@ def published_findings(ctx: StepContext, key: TableKey, what: str) -> Iterator[F
         yield Finding(RiskLevel.MEDIUM, ReasonCode.REPLICATION_IMPACT, why)
 
 
+def new_table_findings(ctx: StepContext, table: Table) -> Iterator[Finding]:
+    """For a new table that is published as soon as it is there, and has nothing that its rows are told apart by."""
+    names = [name for schema in (None, table.schema) for name in ctx.facts.publishing.get(schema, ())]
+    if names and table.primary_key is None:
+        yield Finding(
+            RiskLevel.HIGH,
+            ReasonCode.PUBLISHED_WITHOUT_REPLICA_IDENTITY,
+            f"{table.key} is published from the start ({', '.join(names)}) and has no primary key: every UPDATE and DELETE "
+            "of it fails",
+            safer="give it a primaryKey; or ALTER TABLE ... REPLICA IDENTITY USING INDEX, or FULL, in a rawSql after it",
+        )
+
+
 def lost_identity_findings(ctx: StepContext, key: TableKey, column: str) -> Iterator[Finding]:
     """For a column that goes with the index rows of a published table are told apart by."""
     table = ctx.graph.table(key)

@@ -16,7 +16,7 @@ from zanith.core.sql import (
     referenced_columns,
     trigger_columns,
 )
-from zanith.core.statement import Work
+from zanith.core.statement import TableWork, Work
 from zanith.operations.casting import Change
 from zanith.operations.referencing import comparable
 from zanith.operations.step_context import StepContext
@@ -132,7 +132,22 @@ def broken_foreign_keys(ctx: StepContext, key: TableKey, column: str, new: str) 
                 )
 
 
-def work(ctx: StepContext, key: TableKey, column: str, change: Change, *, recollated: bool) -> Work:
+def works_on(
+    ctx: StepContext, key: TableKey, column: str, change: Change, *, recollated: bool
+) -> tuple[TableWork, ...]:
+    """What PostgreSQL does to the table and its partitions, and to those tied to it; nothing where only to the catalog.
+
+    Foreign keys are checked anew, but where neither side is written anew and the rows are compared as before.
+    """
+    work = _work(ctx, key, column, change, recollated=recollated)
+    if work is Work.CATALOG:
+        return ()
+    spared = change.keeps_indexes and not recollated and not change.rewrites
+    checked = () if spared else dict.fromkeys(_rechecked(ctx, key, column))
+    return (TableWork(key, work), *(TableWork(table, Work.BUILD) for table in checked))
+
+
+def _work(ctx: StepContext, key: TableKey, column: str, change: Change, *, recollated: bool) -> Work:
     """What PostgreSQL does to the table and its partitions, beside the catalog."""
     if change.rewrites:
         return Work.REWRITE
@@ -146,6 +161,16 @@ def work(ctx: StepContext, key: TableKey, column: str, change: Change, *, recoll
     if any(c.validated and (c.kind == "check" or (c.kind == "foreign_key" and not keeps)) for c in constraints):
         return Work.SCAN
     return Work.CATALOG
+
+
+def _rechecked(ctx: StepContext, key: TableKey, column: str) -> Iterator[TableKey]:
+    """Tables whose rows are checked anew because a foreign key over the column is made anew: the referencing ones."""
+    for table in _concerned(ctx.graph, key):
+        if any(c.references is not None and c.validated and column in c.columns for c in table.constraints):
+            yield table.key
+        for other, constraint in ctx.graph.incoming_foreign_keys(table.key):
+            if constraint.validated and column in referenced_columns(constraint.definition):
+                yield other.key
 
 
 def _stays(index: Index) -> bool:

@@ -20,8 +20,6 @@ from zanith.core.statement import IndexIsAbsent, IndexIsValid, Lock, Probe, Prob
 from zanith.operations import parts
 from zanith.operations.step_context import StepContext
 
-SAMPLED_ROWS = 5
-"""How many offending rows a probe shows the keys of."""
 HOT_SCANS = 1_000
 """From this many scans on, an index that is dropped is missed by somebody who matters."""
 
@@ -140,7 +138,7 @@ def duplicates_probe(
         grouped,
         table_ident(table.key),
         restriction,
-        sql.Literal(SAMPLED_ROWS),
+        sql.Literal(parts.SAMPLED_ROWS),
     )
     names = ", ".join(k.column or k.expression for k in keys)
     return Probe(

@@ -48,8 +48,11 @@ class PlannedStep:
 
     @property
     def sql(self) -> str:
-        """All its statements as text."""
-        return ";\n".join(s.sql for s in self.statements)
+        """All its statements as text, and what the audit has to say where there is no way back from them."""
+        text = ";\n".join(s.sql for s in self.statements)
+        if not self.undo.refused or self.undo.unless is not None:
+            return text
+        return f"{text}\n-- no way back: {' '.join(self.undo.refused.split())}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -16,7 +16,8 @@ from zanith.core.statement import Statement
 from zanith.operations.operation import Operation
 from zanith.operations.step import Step
 from zanith.operations.step_context import StepContext, Undo
-from zanith.planning.cost import blocking_finding
+from zanith.planning.cost import blocking_findings
+from zanith.planning.kept_names import KeptNames
 from zanith.planning.plan import Plan, PlannedStep
 
 
@@ -28,11 +29,21 @@ def plan_migration(spec: MigrationSpec, facts: Facts) -> Plan:
 
 def left_behind(spec: MigrationSpec, facts: Facts, *, done: Collection[int] = ()) -> Facts:
     """What is known once a migration is through, to plan the one after it; steps in `done` stand in `facts` already."""
+    for operation, ctx in steps_in_context(spec, facts, done=done):
+        facts = _after(operation, ctx)
+    return facts
+
+
+def steps_in_context(
+    spec: MigrationSpec, facts: Facts, *, done: Collection[int] = ()
+) -> Iterator[tuple[Operation, StepContext]]:
+    """Each step that is not in `done`, and what it finds when it begins."""
     before = facts.graph
     for index, step in enumerate(spec.steps, start=1):
         if index not in done:
-            facts = _after(step.operation, StepContext(facts, spec.migration_id, index, before))
-    return facts
+            ctx = StepContext(facts, spec.migration_id, index, before)
+            yield step.operation, ctx
+            facts = _after(step.operation, ctx)
 
 
 def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collection[int]) -> Plan:
@@ -47,7 +58,7 @@ def extend_plan(plan: Plan, spec: MigrationSpec, facts: Facts, *, done: Collecti
         before = _without(before, step.operation.adds(ctx))
         if index not in done:
             facts = _after(step.operation, ctx)
-    added, _ = _plan_steps(spec, facts, first=begun + 1, before=before)
+    added, _ = _plan_steps(spec, facts, begun=plan.steps, before=before)
     return replace(plan, steps=(*plan.steps, *added))
 
 
@@ -68,17 +79,20 @@ def spec_hash(spec: MigrationSpec) -> str:
 
 
 def _plan_steps(
-    spec: MigrationSpec, facts: Facts, *, first: int = 1, before: SchemaGraph | None = None
+    spec: MigrationSpec, facts: Facts, *, begun: tuple[PlannedStep, ...] = (), before: SchemaGraph | None = None
 ) -> tuple[tuple[PlannedStep, ...], Facts]:
-    """Plan the steps from number `first` on, and what is known after them; `before` is what the migration began with.
+    """Plan the steps after those that are `begun`, and what is known after them; `before` is what the migration began with.
 
     Stops at the first step with problems: what follows would only echo it.
     """
     before = facts.graph if before is None else before
     planned = []
     hidden: list[int] = []
-    for index, step in enumerate(spec.steps[first - 1 :], start=first):
-        operation = step.operation
+    kept = KeptNames()
+    for step in begun:
+        kept.add(step.index, step.statements)
+    for index, given in enumerate(spec.steps[len(begun) :], start=len(begun) + 1):
+        operation = given.operation
         ctx = StepContext(facts, spec.migration_id, index, before)
         problems = [f"spec.steps[{index - 1}].{operation.kind}: {p}" for p in operation.problems(ctx)]
         if problems:
@@ -86,15 +100,18 @@ def _plan_steps(
         if operation.hides(ctx):
             hidden.append(index)
         statements = operation.statements(ctx)
-        blocking = (blocking_finding(s, facts) for s in statements)
+        twice = [f"spec.steps[{index - 1}].{operation.kind}: {p}" for p in kept.problems(statements)]
+        if twice:
+            raise SpecError(twice, step=index)
+        kept.add(index, statements)
         planned.append(
             PlannedStep(
                 index=index,
                 kind=operation.kind,
                 target=operation.target(ctx),
-                digest=step_digest(step),
+                digest=step_digest(given),
                 statements=_locking_partitions(statements, facts.graph),
-                findings=(*operation.findings(ctx), *(f for f in blocking if f is not None)),
+                findings=(*operation.findings(ctx), *blocking_findings(statements, facts)),
                 probes=operation.probes(ctx),
                 undo=_undo_locking_partitions(operation.undo(ctx), facts.graph),
             )

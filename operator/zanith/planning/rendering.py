@@ -5,13 +5,37 @@ The words of `Migration plan — N pending migration(s):` and what follows are a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from zanith.core.risk import RiskLevel, by_level
-from zanith.core.statement import Statement
+from zanith.core.statement import Probe, Statement
 from zanith.planning.plan import Plan, PlannedStep
+
+
+class Answer(StrEnum):
+    """What the data said to a probe."""
+
+    NO = "no"
+    YES = "yes"
+    """Rows are in the way."""
+    UNANSWERED = "unanswered"
+    """Not within the time it has."""
+    LATER = "later"
+    """It was not asked: a step before may change the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswer:
+    """A probe that was asked for a person, with what came back."""
+
+    step_index: int
+    probe: Probe
+    answer: Answer
+    keys: tuple[str, ...] = ()
+    """Keys of a few of the rows in the way: for the terminal, and so never in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +49,11 @@ class PendingMigration:
     """What a gate says against it, as the audit would keep it: `refused — max risk 60`."""
     approval: bool = False
     """Whether a person has to approve it by its hash before it runs."""
+    answers: tuple[ProbeAnswer, ...] = ()
+    """What the data said, where it was asked."""
+
+    def answers_to(self, step: PlannedStep) -> tuple[ProbeAnswer, ...]:
+        return tuple(a for a in self.answers if a.step_index == step.index)
 
 
 def plan_text(pending: Sequence[PendingMigration], *, verbose: bool = False) -> str:
@@ -45,6 +74,7 @@ def plan_text(pending: Sequence[PendingMigration], *, verbose: bool = False) -> 
             lines.append(f"  {sigil} [{step.level.value}] {step.kind}{f' {_one_line(step.target)}' if verbose else ''}")
             if verbose:
                 lines += [f"      {line}" for line in _details(step)]
+            lines += [f"      {line}" for line in _probed(step, p.answers_to(step), verbose=verbose)]
         if p.refused:
             lines.append(f"  {p.refused}")
         if p.approval or verbose:
@@ -60,8 +90,25 @@ def _details(step: PlannedStep) -> Iterator[str]:
         yield f"{finding.reason.value}: {_one_line(finding.why)}"
         if finding.safer:
             yield f"safer: {_one_line(finding.safer)}"
-    for probe in step.probes:
-        yield f"checked before it runs: {_one_line(probe.question)}"
+
+
+_ANSWERS = {
+    Answer.NO: "no",
+    Answer.YES: "yes",
+    Answer.UNANSWERED: "not answered in time",
+    Answer.LATER: "asked once the steps before are done",
+}
+
+
+def _probed(step: PlannedStep, answers: Sequence[ProbeAnswer], *, verbose: bool) -> Iterator[str]:
+    """What is asked of the data, or what it said; only what is in the way, unless `verbose`."""
+    if verbose and not answers:
+        yield from (f"checked before it runs: {_one_line(probe.question)}" for probe in step.probes)
+    for given in answers:
+        if verbose or given.answer in (Answer.YES, Answer.UNANSWERED):
+            yield f"data: {_one_line(given.probe.question)}: {_ANSWERS[given.answer]}"
+        if given.keys:
+            yield f"rows by key: {'; '.join(given.keys)}"
 
 
 def _lock(statement: Statement) -> str:
@@ -77,13 +124,18 @@ def plan_sql(pending: Sequence[PendingMigration]) -> str:
         for step in p.plan.steps:
             state = ", done" if step.index in p.done else ""
             parts.append(f"-- step {step.index}: [{step.level.value}] {step.kind} {_one_line(step.target)}{state}")
-            for statement in step.statements:
-                if statement.lock.strength:
-                    parts.append(f"-- {_lock(statement)}")
-                if statement.backfill is not None:
-                    parts.append("-- run in batches, each with its checkpoint")
-                parts.append(f"{statement.sql.rstrip().rstrip(';')};")
+            parts += statements_sql(step.statements)
     return "\n".join(parts)
+
+
+def statements_sql(statements: Iterable[Statement]) -> Iterator[str]:
+    """Each statement in lines, with its lock as a comment above it."""
+    for statement in statements:
+        if statement.lock.strength:
+            yield f"-- {_lock(statement)}"
+        if statement.backfill is not None:
+            yield "-- run in batches, each with its checkpoint"
+        yield f"{statement.sql.rstrip().rstrip(';')};"
 
 
 def _one_line(text: str) -> str:
@@ -117,26 +169,37 @@ def _migration_json(pending: PendingMigration) -> dict[str, Any]:
             "totalScore": plan.total_score,
             "reasons": [reason.value for reason in plan.reasons],
         },
-        "steps": [_step_json(step, done=step.index in pending.done) for step in plan.steps],
+        "steps": [_step_json(step, pending) for step in plan.steps],
     }
 
 
-def _step_json(step: PlannedStep, *, done: bool) -> dict[str, Any]:
+def _step_json(step: PlannedStep, pending: PendingMigration) -> dict[str, Any]:
+    said = {id(a.probe): a.answer.value for a in pending.answers_to(step)}
     return {
         "index": step.index,
         "kind": step.kind,
         "target": step.target,
-        "state": "Done" if done else "Pending",
+        "state": "Done" if step.index in pending.done else "Pending",
         "riskLevel": step.level.value,
         "riskScore": step.score,
         "findings": [
-            {"level": f.level.value, "reason": f.reason.value, "why": f.why, "safer": f.safer} for f in step.findings
+            {
+                "level": f.level.value,
+                "reason": f.reason.value,
+                "why": f.why,
+                "safer": f.safer,
+                "blockedSeconds": f.blocked_s,
+            }
+            for f in step.findings
         ],
         "statements": [
             {"sql": s.sql, "lock": s.lock.value, "on": [str(table) for table in s.on], "transactional": s.transactional}
             for s in step.statements
         ],
-        "probes": [{"kind": p.kind.value, "question": p.question, "remedy": p.remedy} for p in step.probes],
+        "probes": [
+            {"kind": p.kind.value, "question": p.question, "remedy": p.remedy, "answer": said.get(id(p))}
+            for p in step.probes
+        ],
     }
 
 

@@ -7,6 +7,7 @@ qualified, whatever the session's search_path. Never reads data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -93,8 +94,19 @@ def _read_rows(conn: Connection[Any], default_schema: str) -> CatalogRows:
             mutable_functions=_ask(cursor, "mutable_functions"),
             other_relations=_ask(cursor, "other_relations"),
             table_rules=_ask(cursor, "table_rules"),
+            builtin_functions=_ask(cursor, "builtin_functions"),
+            other_functions=_ask(cursor, "other_functions"),
+            known_operators=_ask(cursor, "known_operators"),
+            ruled_tables=_ask(cursor, "ruled_tables"),
+            typed_tables=_ask(cursor, "typed_tables"),
+            inheritance=_ask(cursor, "inheritance"),
             constrained_domains=_ask(cursor, "constrained_domains", schema),
             functions=_ask(cursor, "functions"),
+            domains=_ask(cursor, "domains"),
+            domain_checks=_ask(cursor, "domain_checks"),
+            free_sequences=_ask(cursor, "free_sequences"),
+            view_indexes=_ask(cursor, "view_indexes"),
+            view_triggers=_ask(cursor, "view_triggers"),
             sequences=_ask(cursor, "sequences", oids),
             extensions=_ask(cursor, "extensions"),
             extension_tables=_ask(cursor, "extension_tables"),
@@ -120,5 +132,9 @@ def _locked(conn: Connection[Any]) -> NotYet:
     return NotYet(message, reason=RETRYING, retry_in_s=2.0)
 
 
+@cache
 def _queries() -> Mapping[str, bytes]:
-    return named_queries("zanith.postgres", "catalog.sql")
+    return {
+        **named_queries("zanith.postgres", "catalog.sql"),
+        **named_queries("zanith.postgres", "catalog_objects.sql"),
+    }

@@ -65,12 +65,13 @@ SELECT k.conrelid AS table_oid, k.conname AS name, k.contype AS type, pg_get_con
            WHERE d.classid = 'pg_class'::regclass AND d.objid = k.conindid
              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = k.conrelid AND d.refobjsubid > 0
        ) END AS further_numbers,
-       x.relname AS needed_index
+       x.relname AS needed_index, e.description AS comment
 FROM pg_constraint AS k
 LEFT JOIN pg_constraint AS parent ON parent.oid = k.conparentid
 LEFT JOIN pg_class AS f ON f.oid = k.confrelid
 LEFT JOIN pg_namespace AS fn ON fn.oid = f.relnamespace
 LEFT JOIN pg_class AS x ON x.oid = k.conindid AND k.contype = 'f'
+LEFT JOIN pg_description AS e ON e.objoid = k.oid AND e.classoid = 'pg_constraint'::regclass AND e.objsubid = 0
 WHERE k.conrelid = ANY(%(tables)s) AND k.contype IN ('p', 'u', 'c', 'f', 'x', 'n')
   AND (parent.oid IS NULL OR k.contype <> 'f' OR parent.confrelid = k.confrelid);
 
@@ -83,9 +84,10 @@ SELECT i.indrelid AS table_oid, c.relname AS name, pg_get_indexdef(i.indexrelid)
            SELECT d.refobjsubid FROM pg_depend AS d
            WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
              AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid AND d.refobjsubid > 0
-       ) AS further_numbers
+       ) AS further_numbers, e.description AS comment
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
+LEFT JOIN pg_description AS e ON e.objoid = c.oid AND e.classoid = 'pg_class'::regclass AND e.objsubid = 0
 WHERE i.indrelid = ANY(%(tables)s)
   AND NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'));
 
@@ -103,10 +105,17 @@ LEFT JOIN pg_namespace AS pn ON pn.oid = p.relnamespace
 WHERE i.indrelid = ANY(%(tables)s);
 
 -- name: triggers
--- Triggers of the users'; bit 16 of tgtype is UPDATE, and only O and A fire in an ordinary session.
+-- Triggers of the users', and our own with their function and one argument (the bytes before a zero); bit 16 of tgtype
+-- is UPDATE, and only O and A fire in an ordinary session.
 SELECT t.tgrelid AS table_oid, t.tgname AS name, pg_get_triggerdef(t.oid) AS definition,
-       t.tgenabled IN ('O', 'A') AS enabled, t.tgtype & 16 <> 0 AS on_update, t.tgfoid AS function_oid
+       t.tgenabled IN ('O', 'A') AS enabled, t.tgtype & 16 <> 0 AS on_update, t.tgfoid AS function_oid,
+       p.proname AS function, t.tgparentid <> 0 AS inherited,
+       CASE WHEN t.tgnargs = 1
+            THEN convert_from(substring(t.tgargs FOR octet_length(t.tgargs) - 1), getdatabaseencoding())
+       END AS argument, e.description AS comment
 FROM pg_trigger AS t
+JOIN pg_proc AS p ON p.oid = t.tgfoid
+LEFT JOIN pg_description AS e ON e.objoid = t.oid AND e.classoid = 'pg_trigger'::regclass AND e.objsubid = 0
 WHERE t.tgrelid = ANY(%(tables)s) AND NOT t.tgisinternal;
 
 -- name: policies
@@ -117,20 +126,23 @@ SELECT p.polrelid AS table_oid, p.polname AS name, p.polcmd AS command, p.polper
            FROM unnest(p.polroles) AS u (oid) LEFT JOIN pg_roles AS r ON r.oid = u.oid
        ) AS roles,
        p.polqual IS NOT NULL AS has_using, pg_get_expr(p.polqual, p.polrelid) AS using,
-       p.polwithcheck IS NOT NULL AS has_with_check, pg_get_expr(p.polwithcheck, p.polrelid) AS with_check
+       p.polwithcheck IS NOT NULL AS has_with_check, pg_get_expr(p.polwithcheck, p.polrelid) AS with_check,
+       e.description AS comment
 FROM pg_policy AS p
+LEFT JOIN pg_description AS e ON e.objoid = p.oid AND e.classoid = 'pg_policy'::regclass AND e.objsubid = 0
 WHERE p.polrelid = ANY(%(tables)s);
 
 -- name: enums
 -- Labels of enum types in order.
-SELECT n.nspname AS schema, t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels
+SELECT n.nspname AS schema, t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels,
+       obj_description(t.oid, 'pg_type') AS comment
 FROM pg_enum AS e
 JOIN pg_type AS t ON t.oid = e.enumtypid
 JOIN pg_namespace AS n ON n.oid = t.typnamespace
 WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_zanith_shadow')
   AND NOT EXISTS (
       SELECT FROM pg_depend AS d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')
-GROUP BY n.nspname, t.typname;
+GROUP BY t.oid, n.nspname, t.typname;
 
 -- name: volatile_functions
 -- Names of functions with at least one VOLATILE overload, wherever they are.
@@ -193,30 +205,23 @@ WHERE t.relkind IN ('r', 'p', 'v', 'm', 'f');
 -- name: views
 -- Views of the users'. Asked last: PostgreSQL keeps a lock on every table a view reads until the transaction ends.
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind = 'm' AS materialized,
-       pg_get_viewdef(c.oid) AS definition
+       pg_get_viewdef(c.oid) AS definition, c.reloptions AS options, d.description AS comment
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
+LEFT JOIN pg_description AS d ON d.objoid = c.oid AND d.classoid = 'pg_class'::regclass AND d.objsubid = 0
 WHERE c.relkind IN ('v', 'm')
   AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_zanith_shadow')
   AND NOT EXISTS (
       SELECT FROM pg_depend AS e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e');
 
--- name: functions
--- Functions of the users' whose source is text: nothing else says what they name. SQL-standard bodies are tracked.
-SELECT p.oid, n.nspname || '.' || p.proname AS name, p.prosrc AS source
-FROM pg_proc AS p
-JOIN pg_namespace AS n ON n.oid = p.pronamespace
-JOIN pg_language AS l ON l.oid = p.prolang
-WHERE l.lanname NOT IN ('c', 'internal') AND p.prosrc <> ''
-  AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_zanith_shadow')
-  AND NOT EXISTS (
-      SELECT FROM pg_depend AS e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e');
-
 -- name: sequences
 -- Sequences that belong to columns: serial and identity.
-SELECT d.refobjid AS table_oid, c.relname AS name
+SELECT d.refobjid AS table_oid, c.relname AS name, d.refobjsubid AS number, d.deptype = 'i' AS of_identity,
+       format_type(s.seqtypid, NULL) AS type, s.seqstart AS start, s.seqincrement AS increment, s.seqmin AS minimum,
+       s.seqmax AS maximum, s.seqcache AS cache, s.seqcycle AS cycle
 FROM pg_depend AS d
 JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+JOIN pg_sequence AS s ON s.seqrelid = c.oid
 WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY(%(tables)s)
   AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i');
 
@@ -326,3 +331,53 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg
   AND c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname !~ '^pg_'
 ORDER BY l.granted DESC, n.nspname, c.relname
 LIMIT 1;
+
+-- name: builtin_functions
+-- Functions that came with PostgreSQL and are VOLATILE in none of their overloads. Oids below 16384 are initdb's.
+SELECT proname AS name
+FROM pg_proc
+WHERE oid < 16384 AND pronamespace = 'pg_catalog'::regnamespace
+GROUP BY proname
+HAVING bool_and(provolatile <> 'v');
+
+-- name: other_functions
+-- All other functions and procedures; trusted are an extension's that are not VOLATILE.
+SELECT n.nspname AS schema, p.proname AS name,
+       bool_and(p.provolatile <> 'v' AND EXISTS (
+           SELECT FROM pg_depend AS d
+           WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')) AS trusted
+FROM pg_proc AS p
+JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname <> 'information_schema' AND NOT (n.nspname = 'pg_catalog' AND p.oid < 16384)
+GROUP BY n.nspname, p.proname;
+
+-- name: known_operators
+-- Operators whose every overload came with PostgreSQL or an extension.
+SELECT o.oprname AS name
+FROM pg_operator AS o
+GROUP BY o.oprname
+HAVING bool_and(o.oid < 16384 OR EXISTS (
+    SELECT FROM pg_depend AS d WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'));
+
+-- name: ruled_tables
+-- Tables with rules, and the command of each.
+SELECT n.nspname AS schema, c.relname AS name, r.ev_type AS command
+FROM pg_rewrite AS r
+JOIN pg_class AS c ON c.oid = r.ev_class
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';
+
+-- name: inheritance
+-- Tables that inherit from others, partitions left out.
+SELECT i.inhparent AS parent_oid, i.inhrelid AS child_oid
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE c.relkind = 'r' AND NOT c.relispartition;
+
+-- name: typed_tables
+-- Tables that have their columns from a composite type (CREATE TABLE ... OF).
+SELECT tn.nspname AS type_schema, t.typname AS type_name, n.nspname AS schema, c.relname AS name
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_type AS t ON t.oid = c.reloftype
+JOIN pg_namespace AS tn ON tn.oid = t.typnamespace;

@@ -6,7 +6,6 @@ constraints on them, and our temporary constraints, indexes and triggers.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,11 @@ from zanith.core.graph import (
     View,
 )
 from zanith.core.identifiers import TableKey
+from zanith.postgres import catalog_objects as objects
 from zanith.postgres import catalog_surroundings as surroundings
+from zanith.postgres.catalog_code import known_code, typed_tables
+from zanith.postgres.catalog_texts import CatalogChanged as CatalogChanged
+from zanith.postgres.catalog_texts import printed, text_hash
 
 OURS = "_zanith_"
 DROPPED = "_zanith_dropped_"
@@ -60,13 +63,9 @@ _Named = TypeVar("_Named", Constraint, Index, Trigger, Policy)
 _Qualified = TypeVar("_Qualified", View, EnumType)
 
 
-class CatalogChanged(Exception):
-    """An object went away between two queries; read again."""
-
-
 @dataclass(frozen=True, slots=True)
 class CatalogRows:
-    """What the queries of `catalog.sql` answered, by query name."""
+    """What the queries of `catalog.sql` and `catalog_objects.sql` answered, by query name."""
 
     identity: DatabaseIdentity
     server_version: int
@@ -84,6 +83,11 @@ class CatalogRows:
     constrained_domains: Sequence[Row]
     index_uses: Sequence[Row] = ()
     functions: Sequence[Row] = ()
+    domains: Sequence[Row] = ()
+    domain_checks: Sequence[Row] = ()
+    free_sequences: Sequence[Row] = ()
+    view_indexes: Sequence[Row] = ()
+    view_triggers: Sequence[Row] = ()
     sequences: Sequence[Row] = ()
     extensions: Sequence[Row] = ()
     extension_tables: Sequence[Row] = ()
@@ -95,6 +99,12 @@ class CatalogRows:
     mutable_functions: Sequence[Row] = ()
     other_relations: Sequence[Row] = ()
     table_rules: Sequence[Row] = ()
+    builtin_functions: Sequence[Row] = ()
+    other_functions: Sequence[Row] = ()
+    known_operators: Sequence[Row] = ()
+    ruled_tables: Sequence[Row] = ()
+    typed_tables: Sequence[Row] = ()
+    inheritance: Sequence[Row] = ()
 
 
 class _Attribute(NamedTuple):
@@ -115,16 +125,20 @@ def facts_from(rows: CatalogRows) -> Facts:
     graph = SchemaGraph(
         tables=tuple(sorted((_table(r, parts) for r in tables), key=lambda t: t.key)),
         views=_views(rows),
-        enums=_sorted_by_key(EnumType(r["schema"], r["name"], tuple(r["labels"])) for r in rows.enums),
+        enums=_sorted_by_key(EnumType(r["schema"], r["name"], tuple(r["labels"]), r["comment"]) for r in rows.enums),
         extensions=surroundings.installed(rows.extensions),
+        domains=objects.domains(_users(rows.domains), rows.domain_checks),
+        sequences=objects.free_sequences(_users(rows.free_sequences)),
+        functions=objects.functions(_users(rows.functions)),
     )
     shown = {(t.schema, name) for t in graph.tables for name in _index_names(t)}
     return Facts(
         **surroundings.extension_facts(rows.extensions, rows.extension_tables, rows.available_extensions),
         **surroundings.dependent_facts(rows.dependents, graph, keys, names),
         rules=surroundings.rules(rows.table_rules, keys, names),
-        **surroundings.source_facts(rows.functions, rows.triggers, keys),
+        **surroundings.source_facts([r for r in rows.functions if r["has_source"]], rows.triggers, keys),
         **surroundings.publication_facts(rows.publications, rows.publication_tables, tables, names),
+        sync_triggers=surroundings.sync_triggers(rows.triggers, keys),
         sequences=surroundings.grouped_names(rows.sequences, keys),
         hidden_indexes=surroundings.grouped_names(
             (r for r in rows.index_uses if (r["schema"], r["name"]) not in shown and not r["name"].startswith(OURS)),
@@ -158,6 +172,11 @@ def facts_from(rows: CatalogRows) -> Facts:
             if r["parent_name"] is not None
         },
         replica_identities=frozenset((r["schema"], r["name"]) for r in rows.index_uses if r["replica_identity"]),
+        typed_tables=typed_tables(rows.typed_tables),
+        inheritors=_inheritors(rows.inheritance, keys),
+        code=known_code(
+            rows.builtin_functions, rows.other_functions, rows.known_operators, rows.views, rows.ruled_tables
+        ),
     )
 
 
@@ -177,6 +196,11 @@ class _Parts:
         self.indexes = _by_table(rows.indexes)
         self.triggers = _by_table(rows.triggers)
         self.policies = _by_table(rows.policies)
+        self.identities: dict[tuple[int, int], str | None] = {
+            _Attribute(r["table_oid"], r["number"]): objects.identity_options(r)
+            for r in rows.sequences
+            if r["of_identity"]
+        }
 
     def used(self, row: Row) -> tuple[str, ...]:
         """Columns a constraint or index uses: its key in order, then those it depends on otherwise."""
@@ -194,41 +218,38 @@ def _table(row: Row, parts: _Parts) -> Table:
     return Table(
         schema=row["schema"],
         name=row["name"],
-        columns=tuple(_column(c) for c in parts.columns[oid] if not c["name"].startswith(DROPPED)),
+        columns=tuple(_column(c, parts.identities) for c in parts.columns[oid] if not c["name"].startswith(DROPPED)),
         constraints=_sorted_by_name(
             _constraint(r, used) for r in parts.constraints[oid] if _shown(r, used := parts.used(r)) and _listed(r)
         ),
         indexes=_sorted_by_name(
-            Index(r["name"], _printed(r["definition"]), used, r["unique"], r["valid"])
+            Index(r["name"], printed(r["definition"]), used, r["unique"], r["valid"], r["comment"])
             for r in parts.indexes[oid]
             if _shown(r, used := parts.used(r))
         ),
-        triggers=_sorted_by_name(
-            Trigger(r["name"], _printed(r["definition"]), r["enabled"], r["on_update"])
-            for r in parts.triggers[oid]
-            if not r["name"].startswith(OURS)
-        ),
+        triggers=_sorted_by_name(objects.trigger(r) for r in _users(parts.triggers[oid])),
         policies=_sorted_by_name(_policy(r) for r in parts.policies[oid]),
         row_security=row["row_security"],
         force_row_security=row["force_row_security"],
-        partition_key=_printed(row["partition_key"]) if row["kind"] == "p" else None,
+        partition_key=printed(row["partition_key"]) if row["kind"] == "p" else None,
         partition_of=TableKey(row["parent_schema"], row["parent_name"]) if has_parent else None,
-        partition_bound=_printed(row["partition_bound"]) if has_parent else None,
+        partition_bound=printed(row["partition_bound"]) if has_parent else None,
         persistence="unlogged" if row["persistence"] == "u" else "permanent",
         comment=row["comment"],
     )
 
 
-def _column(row: Row) -> Column:
+def _column(row: Row, identities: Mapping[tuple[int, int], str | None]) -> Column:
     return Column(
         name=row["name"],
-        type=_printed(row["type"]),
+        type=printed(row["type"]),
         not_null=row["not_null"],
-        default=_printed(row["default"]) if row["has_default"] else None,
+        default=printed(row["default"]) if row["has_default"] else None,
         identity=_IDENTITY.get(row["identity"]),
         generated=_GENERATED.get(row["generated"]),
         collation=row["collation"],
         comment=row["comment"],
+        identity_options=identities.get(_Attribute(row["table_oid"], row["number"])),
     )
 
 
@@ -236,10 +257,11 @@ def _constraint(row: Row, used: tuple[str, ...]) -> Constraint:
     return Constraint(
         name=row["name"],
         kind=_CONSTRAINT_KINDS[row["type"]],
-        definition=_printed(row["definition"]),
+        definition=printed(row["definition"]),
         columns=used,
         validated=row["validated"],
         references=TableKey(row["foreign_schema"], row["foreign_name"]) if row["type"] == "f" else None,
+        comment=row["comment"],
     )
 
 
@@ -249,8 +271,9 @@ def _policy(row: Row) -> Policy:
         command=_COMMANDS[row["command"]],
         permissive=row["permissive"],
         roles=tuple(sorted(row["roles"])),
-        using=_printed(row["using"]) if row["has_using"] else None,
-        with_check=_printed(row["with_check"]) if row["has_with_check"] else None,
+        using=printed(row["using"]) if row["has_using"] else None,
+        with_check=printed(row["with_check"]) if row["has_with_check"] else None,
+        comment=row["comment"],
     )
 
 
@@ -260,13 +283,19 @@ def _views(rows: CatalogRows) -> tuple[View, ...]:
         kept_aside = _left_out_table(row["name"]) or row["schema"] == SHADOW
         if not kept_aside and not row["column"].startswith(DROPPED):
             reads[row["view_oid"]].add((TableKey(row["schema"], row["name"]), row["column"]))
+    indexes = objects.view_indexes(_users(rows.view_indexes))
+    triggers = objects.view_triggers(_users(rows.view_triggers))
     return _sorted_by_key(
         View(
             schema=r["schema"],
             name=r["name"],
             materialized=r["materialized"],
-            definition_hash=hashlib.sha256(_printed(r["definition"]).encode()).hexdigest()[:32],
+            definition_hash=text_hash(printed(r["definition"])),
             depends_on=tuple(sorted(reads[r["oid"]])),
+            options=tuple(sorted(r["options"] or ())),
+            indexes=indexes.get(r["oid"], ()),
+            triggers=triggers.get(r["oid"], ()),
+            comment=r["comment"],
         )
         for r in rows.views
         if not r["name"].startswith(DROPPED)
@@ -293,6 +322,19 @@ def _sizes(tables: Sequence[Row]) -> dict[TableKey, TableSize]:
     return {TableKey(r["schema"], r["name"]): size(r, leaf=False) for r in tables}
 
 
+def _inheritors(rows: Sequence[Row], keys: Mapping[int, TableKey]) -> dict[TableKey, tuple[TableKey, ...]]:
+    found: dict[TableKey, list[TableKey]] = defaultdict(list)
+    for row in rows:
+        if row["parent_oid"] in keys and row["child_oid"] in keys:
+            found[keys[row["parent_oid"]]].append(keys[row["child_oid"]])
+    return {parent: tuple(sorted(children)) for parent, children in found.items()}
+
+
+def _users(rows: Iterable[Row]) -> Iterable[Row]:
+    """Without what is ours."""
+    return (r for r in rows if not r["name"].startswith(OURS))
+
+
 def _left_out_table(name: str) -> bool:
     return name in FIVE_TABLES or name.startswith(DROPPED)
 
@@ -305,13 +347,6 @@ def _shown(row: Row, used: tuple[str, ...]) -> bool:
 def _listed(row: Row) -> bool:
     """A validated NOT NULL is the column's `not_null`, not a constraint of the graph."""
     return row["type"] != "n" or not row["validated"]
-
-
-def _printed(text: str | None) -> str:
-    """What a printing function returned; it returns NULL for an object that is gone."""
-    if text is None:
-        raise CatalogChanged
-    return text
 
 
 def _by_table(rows: Sequence[Row]) -> defaultdict[int, list[Row]]:

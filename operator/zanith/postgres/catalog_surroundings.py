@@ -12,7 +12,7 @@ from typing import Any
 from zanith.core.graph import Extension, SchemaGraph
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import SqlProblem, parse_expression
-from zanith.core.surroundings import Dependent, ExtensionVersion, FunctionBody, Publication, TriggerBody
+from zanith.core.surroundings import Dependent, ExtensionVersion, FunctionBody, Publication, SyncTrigger, TriggerBody
 
 Row = Mapping[str, Any]
 Keys = Mapping[int, TableKey]
@@ -73,9 +73,20 @@ def source_facts(functions: Sequence[Row], triggers: Sequence[Row], keys: Keys) 
         if row["table_oid"] in keys and row["enabled"] and row["function_oid"] in sources:
             bodies[keys[row["table_oid"]]].append(TriggerBody(row["name"], sources[row["function_oid"]]))
     return {
-        "functions": tuple(sorted((FunctionBody(r["name"], r["source"]) for r in functions), key=lambda f: f.name)),
+        "functions": tuple(
+            sorted((FunctionBody(f"{r['schema']}.{r['name']}", r["source"]) for r in functions), key=lambda f: f.name)
+        ),
         "trigger_bodies": {key: tuple(found) for key, found in bodies.items()},
     }
+
+
+def sync_triggers(triggers: Sequence[Row], keys: Keys) -> dict[TableKey, tuple[SyncTrigger, ...]]:
+    """Our triggers that keep the copy of a column in step: those of a partition are its parent's, and go with them."""
+    found: defaultdict[TableKey, list[SyncTrigger]] = defaultdict(list)
+    for row in sorted(triggers, key=lambda r: str(r["name"])):
+        if row["name"].startswith("_zanith_sync_") and row["table_oid"] in keys and not row["inherited"]:
+            found[keys[row["table_oid"]]].append(SyncTrigger(row["name"], row["function"], row["argument"] or ""))
+    return {key: tuple(each) for key, each in found.items()}
 
 
 def grouped_names(rows: Iterable[Row], keys: Keys) -> dict[TableKey, tuple[str, ...]]:
@@ -110,9 +121,19 @@ def publication_facts(
                 failing.update(family)
     return {
         "published": frozenset(published),
+        "publishing": _publishing(publications),
         "publications": {key: tuple(dict.fromkeys(found)) for key, found in published.items()},
         "without_replica_identity": frozenset(failing),
     }
+
+
+def _publishing(publications: Sequence[Row]) -> dict[str | None, tuple[str, ...]]:
+    found: defaultdict[str | None, list[str]] = defaultdict(list)
+    for row in publications:
+        for schema in (None,) if row["all_tables"] else row["schemas"]:
+            if row["updates"]:
+                found[schema].append(row["name"])
+    return {schema: tuple(sorted(names)) for schema, names in found.items()}
 
 
 def _dependent(row: Row, needs: tuple[str, ...]) -> Dependent:

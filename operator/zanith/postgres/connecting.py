@@ -275,6 +275,14 @@ def _check_server(conn: Connection[Any]) -> None:
         raise SpecError(problem, reason=UNSUPPORTED)
 
 
+def pin_again(conn: Connection[Any], schema: str) -> None:
+    """The session as `connect` made it, whatever SQL of others has set meanwhile, roles included."""
+    conn.execute(b"RESET SESSION AUTHORIZATION")
+    conn.execute(b"RESET ROLE")
+    conn.execute(b"RESET ALL")
+    _pin_session(conn, schema)
+
+
 def _pin_session(conn: Connection[Any], schema: str) -> None:
     values = {**_SESSION, "search_path": search_path(schema)}
     conn.execute(

@@ -82,6 +82,12 @@ def try_run_lock(conn: Connection[Any]) -> bool:
     return bool(row["locked"])
 
 
+def holds_run_lock(conn: Connection[Any]) -> bool:
+    """Whether this session still is the one runner: SQL of others may have released the lock."""
+    (row,) = _ask(conn, "holds_run_lock", {"key": RUN_LOCK_KEY})
+    return bool(row["held"])
+
+
 def lower_attempts(conn: Connection[Any], uid: str, attempt: int) -> tuple[Session, ...]:
     """Sessions left of attempts before this one of the same resource; none for the CLI, which has no uid."""
     if not uid:

@@ -4,6 +4,15 @@
 -- The lock that makes a runner the only one of its database; held by the session.
 SELECT pg_try_advisory_lock(%(key)s) AS locked;
 
+-- name: holds_run_lock
+-- Whether this very session holds it; a key of eight bytes is shown as two halves.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_locks AS l
+    WHERE l.locktype = 'advisory' AND l.pid = pg_backend_pid() AND l.granted AND l.mode = 'ExclusiveLock'
+      AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
+      AND l.classid::bigint = %(key)s >> 32 AND l.objid::bigint = %(key)s & 4294967295 AND l.objsubid = 1
+) AS held;
+
 -- name: lower_attempts
 -- Sessions of a resource's attempts before this one, lanes included.
 SELECT a.pid, a.application_name

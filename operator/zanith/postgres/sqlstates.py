@@ -48,6 +48,12 @@ _AGAIN = "then set the annotation zanith.io/retry"
 _FIX_DATA = f"correct the rows that break it, {_AGAIN}"
 _FIX_STEP = "correct the step"
 
+_SAME_NAME = _final(
+    f"another session made something of the same name meanwhile; rename or drop one of the two, {_AGAIN}"
+)
+"""A unique_violation of a catalog's own index: no row of anybody's is doubled. CREATE, IF NOT EXISTS too, looks for the
+name first and takes it after; ADD CONSTRAINT ... USING INDEX does not look at all."""
+
 # Looked up by the whole code first, then by its class. What is in neither is final: an unknown error is not retried.
 MEANINGS: dict[str, Meaning] = {
     "08": _outage("the connection was lost; it is tried again"),
@@ -93,7 +99,8 @@ def translate(error: psycopg.Error, *, doing: str, step: int | None = None) -> Z
     """
     if error.sqlstate is None:
         return _without_sqlstate(error, doing, step)
-    meaning = meaning_of(error.sqlstate)
+    in_catalog = error.sqlstate == "23505" and error.diag.schema_name == "pg_catalog"
+    meaning = _SAME_NAME if in_catalog else meaning_of(error.sqlstate)
     where = _objects(error.diag)
     message = f"{doing}: {condition(error.sqlstate)} ({error.sqlstate}){where}; {meaning.advice}"
     if meaning.heals:

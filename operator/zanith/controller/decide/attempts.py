@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from zanith.api.spec import MigrationSpec
 from zanith.controller.decide.decision import StartJob
-from zanith.controller.decide.observed import JobState, JobView, LedgerView, Observed
+from zanith.controller.decide.observed import JobAction, JobState, JobView, LedgerView, Observed
 from zanith.core.errors import ExitCode
 
 MAX_DELAY_S = 60.0
@@ -82,6 +82,17 @@ def asked_again(observed: Observed) -> bool:
     return bool(observed.retry) and (last is None or last.retry != observed.retry)
 
 
+def in_line(observed: Observed, action: JobAction) -> JobView | None:
+    """The last Job, where the next one of this action would go on from it.
+
+    Taking back is asked for by an edit of the spec, so a Job of an earlier generation answered an earlier question.
+    """
+    last = observed.newest
+    if last is None or last.action is not action:
+        return None
+    return None if action is JobAction.REVERT and last.generation != observed.generation else last
+
+
 def run_hash(spec: MigrationSpec) -> str:
     """Over what a runner is given and cannot re-read while it works. Defaults spelt out or left out are the same."""
     content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=set(_RUN_FIELDS))
@@ -95,17 +106,21 @@ def job_name(migration: str, uid: str, plan_hash: str, attempt: int) -> str:
     return f"{migration[: _NAME_LIMIT - _DIGEST_LENGTH - 1].rstrip('-.')}-{digest}"
 
 
-def next_start(observed: Observed, spec: MigrationSpec, plan_hash: str) -> StartJob:
-    """The attempt after the last; a person's retry starts the counts anew."""
-    last, ledger = observed.newest, observed.ledger
+def next_start(
+    observed: Observed, spec: MigrationSpec, plan_hash: str, action: JobAction = JobAction.APPLY
+) -> StartJob:
+    """The attempt after the last; a person's retry, or another thing to do, starts the counts anew."""
+    last, ledger = in_line(observed, action), observed.ledger
     attempt = 1 + max(
-        last.attempt if last is not None else 0,
+        observed.newest.attempt if observed.newest is not None else 0,
         observed.previous.job.attempt if observed.previous.job is not None else 0,
     )
     anew = last is None or asked_again(observed)
     return StartJob(
         name=job_name(observed.name, observed.uid, plan_hash, attempt),
         attempt=attempt,
+        action=action,
+        generation=observed.generation,
         plan_hash=plan_hash,
         run_hash=run_hash(spec),
         retry=observed.retry,

@@ -8,6 +8,7 @@ from datetime import datetime
 from zanith.api.conditions import Condition, ConditionStatus, ConditionType, Detail, Reason, clip, wire_time
 from zanith.api.spec import Approval, MigrationSpec
 from zanith.api.status import ArtifactState, ArtifactStatus, MigrationStatus
+from zanith.controller.decide import expiry
 from zanith.controller.decide.decision import Situation
 from zanith.controller.decide.observed import LedgerView, Observed
 from zanith.controller.decide.running import step_at, throttled
@@ -45,8 +46,8 @@ def conditions(observed: Observed, situation: Situation, status: MigrationStatus
         ConditionType.APPLIED: _applied(observed, situation, status),
         ConditionType.BACKFILL_PROGRESSING: _backfilling(observed, situation, status),
         ConditionType.THROTTLED: _throttled(observed.ledger),
-        ConditionType.RECOVERABLE: _recoverable(observed.ledger),
-        ConditionType.ARTIFACTS_EXPIRING: _expiring(observed.ledger),
+        ConditionType.RECOVERABLE: _recoverable(observed),
+        ConditionType.ARTIFACTS_EXPIRING: _expiring(observed),
     }
     return tuple(_condition(kind, answer, observed) for kind, answer in answers.items())
 
@@ -106,7 +107,7 @@ def _approved(observed: Observed, spec: MigrationSpec) -> _Answer | None:
 def _applied(observed: Observed, situation: Situation, status: MigrationStatus) -> _Answer:
     if status.applied_at is not None:
         return _Answer(_TRUE, Reason.APPLIED, f"applied {wire_time(status.applied_at)}")
-    return _Answer(_FALSE, situation.reason, step_at(observed))
+    return _Answer(_FALSE, situation.reason, "" if situation.reason is Reason.REVERTED else step_at(observed))
 
 
 def _backfilling(observed: Observed, situation: Situation, status: MigrationStatus) -> _Answer | None:
@@ -135,7 +136,15 @@ def _throttled(ledger: LedgerView | None) -> _Answer | None:
     return _Answer(_TRUE, _THROTTLES.get(held.throttled, Reason.THROTTLED), f"step {held.step}")
 
 
-def _recoverable(ledger: LedgerView | None) -> _Answer | None:
+def _fate(observed: Observed, otherwise: str) -> str:
+    """What becomes of an artifact at its expiry."""
+    assert observed.spec is not None, "without a spec there is no ledger to look at"
+    kept = expiry.kept_because(observed, observed.spec)
+    return f"kept, for {kept}" if kept else otherwise
+
+
+def _recoverable(observed: Observed) -> _Answer | None:
+    ledger = observed.ledger
     if ledger is None:
         return None
     live = _in_state(ledger, ArtifactState.LIVE, ArtifactState.EXPIRING)
@@ -143,22 +152,23 @@ def _recoverable(ledger: LedgerView | None) -> _Answer | None:
     if live:
         return _Answer(_TRUE, Detail.ARTIFACTS_LIVE, _counted([*live, *expired]))
     if expired:
-        return _Answer(_TRUE, Detail.EXPIRED, f"{_counted(expired)}; kept until someone purges")
+        return _Answer(_TRUE, Detail.EXPIRED, f"{_counted(expired)}; {_fate(observed, 'to be purged')}")
     if not ledger.artifacts:
         return _Answer(_FALSE, Detail.NO_ARTIFACTS)
     purged = _in_state(ledger, ArtifactState.PURGED)
     return _Answer(_FALSE, Detail.PURGED if purged else Detail.RESTORED)
 
 
-def _expiring(ledger: LedgerView | None) -> _Answer | None:
+def _expiring(observed: Observed) -> _Answer | None:
+    ledger = observed.ledger
     if ledger is None:
         return None
     expiring = _in_state(ledger, ArtifactState.EXPIRING)
     if expiring:
-        return _Answer(_TRUE, Detail.EXPIRES_SOON, _counted(expiring))
+        return _Answer(_TRUE, Detail.EXPIRES_SOON, f"{_counted(expiring)}; {_fate(observed, 'purged then')}")
     expired = _in_state(ledger, ArtifactState.EXPIRED)
     if expired:
-        return _Answer(_TRUE, Detail.EXPIRED, _counted(expired))
+        return _Answer(_TRUE, Detail.EXPIRED, f"{_counted(expired)}; {_fate(observed, 'to be purged')}")
     return _Answer(_FALSE, Detail.NONE_EXPIRING)
 
 
@@ -172,5 +182,7 @@ def _counted(artifacts: list[ArtifactStatus]) -> str:
     ends: list[datetime] = [a.expires_at for a in artifacts if a.expires_at is not None]
     if not ends:
         return f"{count}, kept for ever"
-    verb = "the first expires" if len(artifacts) > 1 else "expires"
+    over = all(a.state is ArtifactState.EXPIRED for a in artifacts)
+    verb = "expired" if over else "expires"
+    verb = f"the first {verb}" if len(artifacts) > 1 else verb
     return f"{count}, {verb} {min(ends).date().isoformat()}"

@@ -7,14 +7,17 @@ from typing import Literal
 
 from zanith.api.conditions import Reason
 from zanith.api.status import MigrationStatus
+from zanith.controller.decide.observed import JobAction
 
 
 @dataclass(frozen=True, slots=True)
 class StartJob:
-    """Create one attempt. The last six go onto the Job, to be read back after a restart."""
+    """Create one attempt. All but its name goes onto the Job, to be read back after a restart."""
 
     name: str
     attempt: int
+    action: JobAction
+    generation: int
     plan_hash: str
     run_hash: str
     retry: str
@@ -64,6 +67,8 @@ class Situation:
     recheck_s: float
     start: StartJob | None = None
     stop: tuple[str, ...] = ()
+    note: str = ""
+    """What is told of `start`; nothing: the message."""
     queued: bool = False
     """Whether it could start but for another migration."""
 

@@ -8,12 +8,13 @@ from zanith.controller.decide.attempts import (
     Outcome,
     asked_again,
     crashes_after,
+    in_line,
     next_try_at,
     outcome_of,
     run_hash,
 )
 from zanith.controller.decide.decision import Situation
-from zanith.controller.decide.observed import JobView, Observed, Verdict
+from zanith.controller.decide.observed import JobAction, JobView, Observed, Verdict
 from zanith.planning.gates import refusal
 
 _RARELY_S = 300.0
@@ -22,18 +23,24 @@ _REASONS = frozenset(reason.value for reason in Reason)
 
 def situation(observed: Observed, spec: MigrationSpec) -> Situation | None:
     """Of a migration without an active Job, with a plan; None where an attempt may start."""
-    return (
-        _refused(observed, spec)
-        or _failed(observed)
-        or _said_no(observed, spec)
-        or _crash_looping(observed, spec)
-        or _waiting(observed)
-    )
+    assert observed.agreed_plan is not None, "the rules before ask for a plan first"
+    last = in_line(observed, JobAction.APPLY)
+    return _refused(observed, spec) or _failed(observed) or verdict_on(observed, spec, last, observed.agreed_plan.hash)
+
+
+def verdict_on(observed: Observed, spec: MigrationSpec, last: JobView | None, plan_hash: str) -> Situation | None:
+    """What the last Job of this kind says by itself; None where another may start."""
+    if last is None or asked_again(observed):
+        return None
+    waiting = _waiting(observed, last)
+    if (last.plan_hash, last.run_hash) != (plan_hash, run_hash(spec)):
+        return waiting  # it did something else than what would be done now
+    return _said_no(observed, last) or _crash_looping(observed, spec, last) or waiting
 
 
 def _refused(observed: Observed, spec: MigrationSpec) -> Situation | None:
     """The refusal is recorded for this plan and retry value. A gate that was opened since gets another Job."""
-    recorded, plan, last = observed.refusal, observed.plan, observed.newest
+    recorded, plan, last = observed.refusal, observed.plan, in_line(observed, JobAction.APPLY)
     if recorded is None or plan is None:
         return None
     no = refusal(plan, spec.gates)
@@ -52,16 +59,15 @@ def _failed(observed: Observed) -> Situation | None:
     failure = observed.ledger.failure if observed.ledger is not None else None
     if failure is None or asked_again(observed):
         return None
-    last = observed.newest
+    last = in_line(observed, JobAction.APPLY)
     if last is not None and last.failure_seen == failure.key:
         return None
     return Situation(failure.reason, f"{failure.error}{_try_again(observed)}", _RARELY_S)
 
 
-def _said_no(observed: Observed, spec: MigrationSpec) -> Situation | None:
-    """The runner ended with exit code 20 before it could write to the ledger."""
-    last = _relevant(observed, spec)
-    if last is None or outcome_of(last) is not Outcome.FINAL:
+def _said_no(observed: Observed, last: JobView) -> Situation | None:
+    """The runner ended with exit code 20, perhaps before it could write to the ledger."""
+    if outcome_of(last) is not Outcome.FINAL:
         return None
     verdict = _verdict(last)
     reason = _reason(verdict, otherwise=Reason.STEP_FAILED)
@@ -71,9 +77,8 @@ def _said_no(observed: Observed, spec: MigrationSpec) -> Situation | None:
     return Situation(reason, f"{words}{_try_again(observed)}", _RARELY_S)
 
 
-def _crash_looping(observed: Observed, spec: MigrationSpec) -> Situation | None:
-    last = _relevant(observed, spec)
-    if last is None or outcome_of(last) is not Outcome.CRASHED:
+def _crash_looping(observed: Observed, spec: MigrationSpec, last: JobView) -> Situation | None:
+    if outcome_of(last) is not Outcome.CRASHED:
         return None
     crashes = crashes_after(last, observed.ledger)
     if crashes < spec.execution.crash_limit:
@@ -85,11 +90,8 @@ def _crash_looping(observed: Observed, spec: MigrationSpec) -> Situation | None:
     )
 
 
-def _waiting(observed: Observed) -> Situation | None:
+def _waiting(observed: Observed, last: JobView) -> Situation | None:
     """Until the backoff is over."""
-    last = observed.newest
-    if last is None or asked_again(observed):
-        return None
     left_s = (next_try_at(last, observed.ledger) - observed.now).total_seconds()
     if left_s <= 0:
         return None
@@ -98,14 +100,6 @@ def _waiting(observed: Observed) -> Situation | None:
     if reason.row.reconciling is not ConditionStatus.TRUE:
         reason = Reason.RETRYING
     return Situation(reason, f"attempt {last.attempt} ended ({_why(last, verdict)}); trying again", left_s)
-
-
-def _relevant(observed: Observed, spec: MigrationSpec) -> JobView | None:
-    """The last Job, if it ran what would run now and nobody asked for another try."""
-    last, plan = observed.newest, observed.agreed_plan
-    if last is None or plan is None or asked_again(observed):
-        return None
-    return last if (last.plan_hash, last.run_hash) == (plan.hash, run_hash(spec)) else None
 
 
 def _verdict(job: JobView) -> Verdict:

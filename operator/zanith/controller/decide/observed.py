@@ -19,6 +19,14 @@ STOP_GRACE = timedelta(minutes=2)
 """How long a deleted Job is waited for: its pod has 30 s to end."""
 
 
+class JobAction(StrEnum):
+    """What a Job is for."""
+
+    APPLY = "apply"
+    REVERT = "revert"
+    PURGE = "purge"
+
+
 class JobState(StrEnum):
     """Where a Job stands."""
 
@@ -64,7 +72,11 @@ class JobView:
     created_at: datetime
     finished_at: datetime | None = None
     deleting_since: datetime | None = None
+    action: JobAction = JobAction.APPLY
+    generation: int = 0
+    """Generation of the spec it was started for."""
     plan_hash: str = ""
+    """Hash of the plan; of a purge, of what is to go."""
     run_hash: str = ""
     """Hash of what the runner was given of the spec."""
     retry: str = ""
@@ -105,6 +117,8 @@ class StepHistory:
     started_at: datetime | None
     finished_at: datetime | None
     error: str | None = None
+    undoing: bool = False
+    """Whether it is done, and its newest attempt is one to take it back that has not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,10 @@ class LedgerView:
     steps: tuple[StepHistory, ...] = ()
     backfills: tuple[BackfillView, ...] = ()
     failure: Failure | None = None
+    half_done: int | None = None
+    """A step that stopped between two of its statements: neither done nor undone."""
+    half_undone: int | None = None
+    """A done step of which some is taken back already: neither, too."""
     waiting: str = ""
     """What the runner says it waits for, such as a lock."""
     heartbeat: datetime | None = None
@@ -168,8 +186,14 @@ class LedgerView:
 
     @property
     def done(self) -> frozenset[int]:
-        """Indexes of the steps that are done."""
-        return frozenset(s.index for s in self.steps if s.state is StepState.DONE)
+        """Indexes of the steps that are done, and not taken back to the end."""
+        return frozenset(s.index for s in self.steps if s.state is StepState.DONE or s.undoing)
+
+    @property
+    def taken_back(self) -> bool:
+        """Whether nothing of the migration is left: no step done or begun, no row that says it is applied."""
+        begun = self.done or self.backfills or self.half_done is not None
+        return self.applied_at is None and not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +209,7 @@ class Dependency:
     """A migration this one waits for."""
 
     name: str
-    state: Literal["ready", "pending", "failed", "missing"]
+    state: Literal["ready", "pending", "failed", "missing", "reverted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +226,8 @@ class Observed:
     spec_problem: str = ""
     approve: str = ""
     retry: str = ""
+    hold: bool = False
+    """Whether a person forbids every purge."""
     ledger: LedgerView | None = None
     ledger_trouble: Trouble | None = None
     digests: tuple[str, ...] = ()
@@ -230,6 +256,10 @@ class Observed:
     def newest(self) -> JobView | None:
         """The last attempt."""
         return self.jobs[-1] if self.jobs else None
+
+    def at_work(self, *actions: JobAction) -> bool:
+        """Whether the runner of a Job for one of these may be at work."""
+        return any(j.action in actions and (j.active or j.stopping(self.now)) for j in self.jobs)
 
     @property
     def began(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from zanith.api.conditions import clip, phase_of, ready_conditions, settle, wire_time
-from zanith.api.spec import MigrationSpec
+from zanith.api.spec import DesiredState, MigrationSpec
 from zanith.api.status import (
     ARTIFACT_LIMIT,
     ERROR_LIMIT,
@@ -36,7 +36,7 @@ def status_of(observed: Observed, situation: Situation) -> MigrationStatus:
         update={
             "observed_generation": observed.generation,
             "job": _job(observed, situation),
-            "phase": phase_of(situation.reason, began=drafted.started_at is not None),
+            "phase": phase_of(situation.reason, began=drafted.started_at is not None, back=_back(observed)),
             "display": _display(drafted, observed.ledger),
         }
     )
@@ -45,6 +45,10 @@ def status_of(observed: Observed, situation: Situation) -> MigrationStatus:
         *beside.conditions(observed, situation, drafted),
     )
     return drafted.model_copy(update={"conditions": settle(observed.previous.conditions, wanted)})
+
+
+def _back(observed: Observed) -> bool:
+    return observed.spec is not None and observed.spec.state is DesiredState.REVERTED
 
 
 def _facts(observed: Observed) -> MigrationStatus:
@@ -87,12 +91,21 @@ def _steps(observed: Observed, spec: MigrationSpec, plan: Plan | None, ledger: L
         elif known is not None and known.kind == kind:
             kept = {"target": known.target, "risk_level": known.risk_level, "risk_score": known.risk_score}
             drafted = drafted.model_copy(update=kept)
-        steps.append(_with_history(drafted, history.get(index), _refused(observed, index)))
+        told = _with_history(drafted, history.get(index), _refused(observed, index))
+        steps.append(_at_rest(told) if _back(observed) and ledger.taken_back else told)
     return tuple(steps)
+
+
+def _at_rest(step: StepStatus) -> StepStatus:
+    """Of a migration that is taken back: what was cut short, and left nothing behind, is not under way."""
+    return step.model_copy(update={"state": StepState.PENDING}) if step.state is StepState.RUNNING else step
 
 
 def _with_history(step: StepStatus, history: StepHistory | None, refused: tuple[str, datetime] | None) -> StepStatus:
     if history is not None:
+        error = history.error
+        if error is None and refused is not None and history.state is StepState.DONE:
+            error, _ = refused  # done as before: it is the undo that is refused
         return step.model_copy(
             update={
                 "state": history.state,
@@ -100,7 +113,7 @@ def _with_history(step: StepStatus, history: StepHistory | None, refused: tuple[
                 "resumed": history.attempts > 1,
                 "started_at": history.started_at,
                 "finished_at": history.finished_at,
-                "error": clip(history.error, ERROR_LIMIT) if history.error is not None else None,
+                "error": clip(error, ERROR_LIMIT) if error is not None else None,
             }
         )
     if refused is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from zanith.api.conditions import Reason
-from zanith.api.spec import MigrationSpec, seconds
+from zanith.api.spec import DesiredState, MigrationSpec, seconds
 from zanith.controller.decide.decision import Situation
 from zanith.controller.decide.observed import BackfillView, JobView, LedgerView, Observed
 
@@ -17,10 +17,11 @@ _REPLACED_AFTER = timedelta(minutes=10)
 
 def situation(observed: Observed, spec: MigrationSpec, job: JobView) -> Situation:
     """Of a migration whose newest Job is active."""
+    at_work = Reason.REVERTING if spec.state is DesiredState.REVERTED else Reason.RUNNING
     if observed.ledger is None:
         trouble = observed.ledger_trouble
         if trouble is None:
-            return Situation(Reason.RUNNING, f"attempt {job.attempt} is running", POLL_S)
+            return Situation(at_work, f"attempt {job.attempt} is running", POLL_S)
         return Situation(trouble.reason, f"{trouble.message}; attempt {job.attempt} goes on by itself", POLL_S)
     waiting = _not_starting(observed, job)
     if waiting:
@@ -37,7 +38,7 @@ def situation(observed: Observed, spec: MigrationSpec, job: JobView) -> Situatio
             f"no sign of life for {spec.execution.progress_deadline}; see pod {_pod_name(job)} and pg_stat_activity"
         )
         return Situation(Reason.PROGRESS_DEADLINE_EXCEEDED, message, POLL_S)
-    return Situation(Reason.RUNNING, _step_message(observed, observed.ledger, job), POLL_S)
+    return Situation(at_work, _step_message(observed, observed.ledger, job), POLL_S)
 
 
 def throttled(ledger: LedgerView) -> BackfillView | None:
@@ -46,12 +47,15 @@ def throttled(ledger: LedgerView) -> BackfillView | None:
 
 
 def step_at(observed: Observed) -> str:
-    """`step 2/5 backfill`: the first that is not done; nothing where there is none."""
+    """`step 2/5 backfill`: the first that is not done, on the way back the last that is; nothing where there is none."""
     if observed.spec is None:
         return ""
     done = observed.ledger.done if observed.ledger is not None else frozenset()
     total = len(observed.spec.steps)
-    at = next((i for i in range(1, total + 1) if i not in done), None)
+    if observed.spec.state is DesiredState.REVERTED:
+        at = next((i for i in range(total, 0, -1) if i in done), None)
+    else:
+        at = next((i for i in range(1, total + 1) if i not in done), None)
     return "" if at is None else f"step {at}/{total} {observed.spec.steps[at - 1].operation.kind}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from zanith.api.conditions import ConditionStatus, ConditionType, Reason
 from zanith.api.status import DisplayStatus, MigrationStatus
+from zanith.controller.decide import expiry
 from zanith.controller.decide.decision import (
     Action,
     Decision,
@@ -21,6 +22,7 @@ from zanith.controller.decide.rules import situation_of
 
 _QUIET = frozenset({Reason.PLANNING, Reason.THROTTLED})
 """Come and go many times in the life of a migration: shown on the resource, not told as events."""
+_AT_WORK = frozenset({Reason.RUNNING, Reason.REVERTING})
 
 
 def decide(observed: Observed) -> Decision:
@@ -30,7 +32,7 @@ def decide(observed: Observed) -> Decision:
     return Decision(
         situation=situation,
         status=status,
-        actions=_actions(observed, situation),
+        actions=_actions(observed, situation, status),
         recheck_s=situation.recheck_s,
     )
 
@@ -46,7 +48,7 @@ def _without_progress(status: MigrationStatus) -> dict[str, Any]:
     return status.model_copy(update={"progress": None, "display": display, "conditions": conditions}).to_wire()
 
 
-def _actions(observed: Observed, situation: Situation) -> tuple[Action, ...]:
+def _actions(observed: Observed, situation: Situation, status: MigrationStatus) -> tuple[Action, ...]:
     actions: list[Action] = [StopJob(name) for name in situation.stop]
     superseded = [job.name for job in observed.jobs[:-1] if not job.deleting]
     actions += [DeleteJob(name) for name in superseded if name not in situation.stop]
@@ -58,16 +60,16 @@ def _actions(observed: Observed, situation: Situation) -> tuple[Action, ...]:
     event = _event(observed, situation)
     if event is not None:
         actions.append(event)
-    return tuple(actions)
+    return (*actions, *expiry.events(observed, status.artifacts))
 
 
 def _event(observed: Observed, situation: Situation) -> PostEvent | None:
-    """Of a transition to another reason; `Running` is told of each attempt once."""
+    """Of a transition to another reason; that it is at work is told of each attempt once."""
     ready = observed.previous.condition(ConditionType.READY)
     known = ready.reason if ready is not None else ""
     if situation.start is not None and not observed.job_problem:
-        return PostEvent("Normal", "AttemptStarted", situation.message)
-    if situation.reason in _QUIET or situation.reason is Reason.RUNNING or situation.reason == known:
+        return PostEvent("Normal", "AttemptStarted", situation.note or situation.message)
+    if situation.reason in _QUIET or situation.reason in _AT_WORK or situation.reason == known:
         return None
     warning = situation.reason.row.stalled is ConditionStatus.TRUE
     return PostEvent("Warning" if warning else "Normal", situation.reason, situation.message)

@@ -12,6 +12,9 @@ from zanith.core.sql import parse_type, printed
 from zanith.core.sql_statements import Tree, expression_text, type_text
 from zanith.core.statement import Lock, Work
 from zanith.operations.judging import columns, constraints, partitions
+from zanith.operations.judging.calls import unseen_code
+from zanith.operations.judging.composites import judge_alter_type
+from zanith.operations.judging.renames import real_kind
 from zanith.operations.judging.verdict import Scope, Verdict, opaque, options
 from zanith.operations.judging.yaml_steps import yaml_step
 
@@ -41,13 +44,16 @@ def judge_alter_table(tree: Tree, scope: Scope) -> Verdict:
     """ALTER TABLE, and ALTER INDEX, VIEW, SEQUENCE, ... where they share its grammar."""
     kind = tree.get("objtype", "OBJECT_TABLE").removeprefix("OBJECT_")
     what = f"ALTER {kind.replace('_', ' ')}".replace("MATVIEW", "MATERIALIZED VIEW")
+    if kind == "TYPE":
+        return judge_alter_type(tree, scope)
+    key = scope.key(tree["relation"])
+    kind = real_kind(kind, tree["relation"], scope)
     if kind == "INDEX":
         return _judge_index(what, tree, scope)
-    key = scope.key(tree["relation"])
     if kind == "MATVIEW":
-        return Verdict(what, RiskLevel.MEDIUM, {key: Lock.ACCESS_EXCLUSIVE}, unseen=True)
-    if kind != "TABLE" or (scope.table(key) is None and scope.is_view(key)):
-        return Verdict(what, RiskLevel.MEDIUM, unseen=kind == "VIEW")
+        return _judge_materialized(what, key, tree)
+    if kind != "TABLE" and not (kind == "SEQUENCE" and tree.get("objtype") == "OBJECT_TABLE"):
+        return Verdict(what, RiskLevel.MEDIUM, {key: Lock.ACCESS_EXCLUSIVE}, unseen=kind == "VIEW")
     table = scope.table(key)
     verdict = Verdict(what)
     if table is None and not tree.get("missing_ok"):
@@ -68,11 +74,25 @@ def _judge(what: str, action: Action, *, only: bool) -> Verdict:
         found = Verdict(what, level, {action.key: lock})
     else:
         found = opaque(what, f"what the action {kind} of ALTER TABLE does is not known here")
+    if kind in _EVALUATING and not action.tree["def"].get("constraint", {}).get("skip_validation"):
+        found = found.joined(_running(what, action))
     if only or action.key not in found.locks or action.key not in [t.key for t in action.scope.graph.tables]:
         return found
     # What is done to a partitioned table is done to each of its partitions, with the same lock.
     wide = dict.fromkeys(action.scope.family(action.key), found.locks[action.key])
     return found if kind in _NOT_OF_PARTITIONS else found.joined(Verdict(what, locks=wide))
+
+
+def _running(what: str, action: Action) -> Verdict:
+    """Code of defaults, USING and CHECK that runs while the table is locked."""
+    code = unseen_code(action.tree["def"], action.scope)
+    if not code:
+        return Verdict(what)
+    return Verdict(what, elsewhere=Lock.ACCESS_EXCLUSIVE, unseen=True).with_finding(
+        RiskLevel.HIGH,
+        ReasonCode.OPAQUE_CODE,
+        f"what it runs while {action.key} is locked cannot be seen into: {', '.join(code)}",
+    )
 
 
 def _add_column(action: Action) -> Verdict:
@@ -171,18 +191,43 @@ def _replica_identity(action: Action) -> Verdict:
 
 
 def _triggers(action: Action) -> Verdict:
-    every = action.tree["subtype"] == "AT_DisableTrigAll"
-    verdict = Verdict(
-        "ALTER TABLE",
-        RiskLevel.HIGH if every else RiskLevel.MEDIUM,
-        {action.key: Lock.SHARE_ROW_EXCLUSIVE},
-        unseen=True,
-    )
-    return verdict.with_finding(
-        RiskLevel.HIGH if every else RiskLevel.MEDIUM,
+    what, level = _DISABLED[action.tree["subtype"].removeprefix("AT_")]
+    locks = {action.key: Lock.SHARE_ROW_EXCLUSIVE}
+    return Verdict("ALTER TABLE", level, locks, unseen=True).with_finding(
+        level,
         ReasonCode.BREAKS_DEPENDENTS,
-        f"{'triggers of ' + str(action.key) + ', its foreign keys among them,' if every else 'a trigger of ' + str(action.key)}"
-        " no longer fire as they did",
+        f"{what.format(table=action.key)} no longer: what they keep right goes wrong",
+    )
+
+
+_DISABLED = {
+    "DisableTrig": ("a trigger of {table} fires", RiskLevel.MEDIUM),
+    "DisableTrigUser": ("the triggers of {table} fire", RiskLevel.HIGH),
+    "DisableTrigAll": ("the triggers of {table}, those of its foreign keys among them, fire", RiskLevel.HIGH),
+}
+
+
+def _alter_constraint(action: Action) -> Verdict:
+    """Whether a foreign key is deferrable is a word in the catalog; ENFORCED (PostgreSQL 18) looks every row up."""
+    given = action.tree["def"]["atalter_constraint"]
+    found = action.table.constraints if action.table is not None else ()
+    parents = [c.references for c in found if c.name == given["conname"] and c.references is not None]
+    verdict = Verdict("ALTER TABLE", RiskLevel.MEDIUM, {action.key: Lock.ACCESS_EXCLUSIVE})
+    if not given.get("alter_enforceability"):
+        return verdict
+    locks = dict.fromkeys(parents, Lock.ACCESS_EXCLUSIVE)
+    verdict = verdict.joined(Verdict("", locks=locks, unseen=True))
+    if not given.get("is_enforced"):
+        return verdict.with_finding(
+            RiskLevel.MEDIUM,
+            ReasonCode.DROPS_FOREIGN_KEY,
+            f"{given['conname']} of {action.key} is no longer looked at: rows may point to nothing from now on",
+        )
+    return verdict.joined(Verdict("", work=Work.SCAN)).with_finding(
+        RiskLevel.MEDIUM,
+        ReasonCode.FULL_SCAN_UNDER_LOCK,
+        f"every row of {action.key} is looked up for {given['conname']} while reads and writes wait",
+        "drop it, then addForeignKey, which blocks no writes while it looks",
     )
 
 
@@ -216,7 +261,6 @@ _PLAIN: dict[str, tuple[Lock, RiskLevel]] = {
     "DropIdentity": (_AEL, RiskLevel.MEDIUM),
     "DropExpression": (_AEL, RiskLevel.MEDIUM),
     "ChangeOwner": (_AEL, RiskLevel.MEDIUM),
-    "AlterConstraint": (_AEL, RiskLevel.MEDIUM),
     "DropInherit": (_AEL, RiskLevel.MEDIUM),
     "AddOf": (_AEL, RiskLevel.MEDIUM),
     "DropOf": (_AEL, RiskLevel.MEDIUM),
@@ -241,6 +285,7 @@ _EXPLAINED: dict[str, Callable[[Action], Verdict]] = {
     "AddConstraint": lambda a: constraints.judge_new_constraint(a.scope, a.key, a.table, a.tree["def"]["constraint"]),
     "ValidateConstraint": lambda a: constraints.judge_validation(a.scope, a.key, a.table, a.name),
     "DropConstraint": lambda a: constraints.judge_drop(a.scope, a.key, a.table, a.name, cascades=a.cascades),
+    "AlterConstraint": _alter_constraint,
     "SetRelOptions": _storage_options,
     "ResetRelOptions": _storage_options,
     "EnableRowSecurity": _row_security,
@@ -256,6 +301,7 @@ _EXPLAINED: dict[str, Callable[[Action], Verdict]] = {
     "DetachPartition": lambda a: partitions.judge_detach(a.scope, a.key, a.tree["def"]["partition_cmd"]),
     "DetachPartitionFinalize": lambda a: partitions.judge_finalize(a.scope, a.key, a.tree["def"]["partition_cmd"]),
 }
+_EVALUATING = frozenset({"AddColumn", "AlterColumnType", "AddConstraint", "SetExpression", "AttachPartition"})
 _NOT_OF_PARTITIONS = frozenset({"AttachPartition", "DetachPartition", "DetachPartitionFinalize"})
 
 
@@ -276,6 +322,16 @@ def _judge_index(what: str, tree: Tree, scope: Scope) -> Verdict:
         return verdict
     finding = Finding(RiskLevel.HIGH, ReasonCode.TABLE_REWRITE, f"index {relation['relname']} is written anew")
     return verdict.joined(Verdict(what, findings=(finding,)))
+
+
+def _judge_materialized(what: str, key: TableKey, tree: Tree) -> Verdict:
+    """A materialised view is written anew like a table; how big it is nobody tells."""
+    verdict = Verdict(what, RiskLevel.MEDIUM, {key: Lock.ACCESS_EXCLUSIVE}, unseen=True)
+    if not {c["alter_table_cmd"]["subtype"] for c in tree["cmds"]} & {"AT_SetTableSpace", "AT_SetAccessMethod"}:
+        return verdict
+    return verdict.joined(Verdict("", RiskLevel.HIGH, work=Work.REWRITE)).with_finding(
+        RiskLevel.HIGH, ReasonCode.TABLE_REWRITE, f"{key} is written anew while its readers wait"
+    )
 
 
 def names_of(relation: Tree) -> list[str]:

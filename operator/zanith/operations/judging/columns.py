@@ -10,6 +10,7 @@ from zanith.core.sql_statements import Tree, expression_text, type_text
 from zanith.core.statement import Lock, Work
 from zanith.operations import parts
 from zanith.operations.judging import constraints
+from zanith.operations.judging.calls import unknown_everywhere
 from zanith.operations.judging.verdict import Scope, Verdict
 from zanith.operations.judging.yaml_steps import yaml_step
 
@@ -82,9 +83,12 @@ def _rewrite_reason(scope: Scope, type_name: TypeName, given: list[Tree], defaul
     if default is None:
         return ""
     try:
-        return _BY_BACKFILL if parts.is_volatile(parse_expression(default), scope.facts) else ""
+        parsed = parse_expression(default)
     except SqlProblem:
         return "its default is more than an expression over one row"
+    # What is not there yet may be VOLATILE for all anybody knows.
+    volatile = parts.is_volatile(parsed, scope.facts) or any(unknown_everywhere(f, scope) for f in parsed.functions)
+    return _BY_BACKFILL if volatile else ""
 
 
 def judge_type_change(

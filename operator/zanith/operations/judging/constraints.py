@@ -48,7 +48,7 @@ def _foreign_key(scope: Scope, key: TableKey, constraint: Tree, columns: list[st
     unchecked = bool(constraint.get("skip_validation"))
     locks = {key: Lock.SHARE_ROW_EXCLUSIVE, parent: Lock.SHARE_ROW_EXCLUSIVE}
     verdict = Verdict(
-        "ALTER TABLE", RiskLevel.MEDIUM, locks, work=Work.CATALOG if unchecked else Work.SCAN
+        "ALTER TABLE", RiskLevel.MEDIUM, locks, work=Work.CATALOG if unchecked else Work.BUILD
     ).with_finding(
         RiskLevel.MEDIUM,
         ReasonCode.ADDS_FOREIGN_KEY,

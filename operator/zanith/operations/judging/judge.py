@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql_statements import DATA_CHANGES, ParsedStatement, Tree, nodes
-from zanith.operations.judging import indexes, objects, rows, sessions, tables
+from zanith.operations.judging import calls, changes, indexes, objects, renames, rows, sessions, tables
 from zanith.operations.judging.alter_table import judge_alter_table
-from zanith.operations.judging.verdict import Scope, Verdict, names, opaque, refused
+from zanith.operations.judging.verdict import Scope, Verdict, opaque, refused
 
 Judge = Callable[[Tree, Scope], Verdict]
 
@@ -21,13 +22,16 @@ def judge(statement: ParsedStatement, scope: Scope) -> Verdict:
     kind, tree = statement.kind, statement.tree
     ours = _ours(statement)
     if ours is not None:
-        return refused(kind, f"{ours} is Zanith's own")
+        return refused(_words(kind), f"{ours} is Zanith's own")
+    forbidden = calls.forbidden(kind, tree)
+    if forbidden:
+        return refused(_words(kind), forbidden)
     if kind in sessions.REFUSED:
         return refused(*sessions.REFUSED[kind])
     if kind != "create_function_stmt" and any(nodes(tree, "param_ref")):
         return refused(kind, "parameters ($1) have no value here")
     if kind in DATA_CHANGES:
-        return rows.judge_change(kind, tree, scope)
+        return changes.judge_change(kind, tree, scope)
     if kind in _HARMLESS:
         what, level = _HARMLESS[kind]
         return Verdict(what, level)
@@ -36,27 +40,47 @@ def judge(statement: ParsedStatement, scope: Scope) -> Verdict:
     return opaque(_words(kind), f"what {_words(kind)} locks and does is not known here")
 
 
-def _ours(statement: ParsedStatement) -> TableKey | None:
-    """A table of Zanith's that the statement would change; reading them is free."""
-    if statement.kind == "select_stmt" and not any(nodes(statement.tree, *DATA_CHANGES)):
+def _ours(statement: ParsedStatement) -> str | None:
+    """A name of Zanith's that the statement would change or take; reading is free, and what stands in a function."""
+    if statement.kind == "select_stmt" and not any(nodes(statement.tree, *DATA_CHANGES, "into_clause")):
         return None
-    for key in _relations(statement.tree):
-        if key.name.startswith(KEPT_PREFIX) or key.schema == f"{KEPT_PREFIX}shadow":
-            return key
-    return None
+    tree = statement.tree
+    if statement.kind == "create_function_stmt":
+        tree = {key: value for key, value in tree.items() if key not in ("options", "sql_body")}
+    elif statement.kind == "do_stmt":
+        found = re.search(rf"\b{KEPT_PREFIX}\w+", calls.code_of_do(tree))
+        return None if found is None else found.group()
+    return next((name for name in _identifiers(tree) if name.startswith(KEPT_PREFIX)), None)
 
 
-def _relations(tree: Tree) -> list[TableKey]:
-    found = [r for kind in ("range_var", "relation") for r in nodes(tree, kind) if "relname" in r]
-    dropped = [names(i.get("list", {}).get("items")) for i in tree.get("objects", ()) if isinstance(i, dict)]
-    keys = [TableKey(r.get("schemaname", ""), r["relname"]) for r in found]
-    keys += [TableKey(given[-2] if len(given) > 1 else "", given[-1]) for given in dropped if given]
-    schemas = [i["string"]["sval"] for i in tree.get("objects", ()) if isinstance(i, dict) and "string" in i]
-    return keys + [TableKey(schema, "") for schema in schemas]
+def _identifiers(tree: Any) -> Iterator[str]:
+    """Every name in a tree, of whatever: constants and comments are none."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if key not in ("a_const", "comment"):
+                yield from _identifiers(value)
+    elif isinstance(tree, Sequence):
+        for item in tree:
+            yield from _identifiers(item)
 
 
 def _words(kind: str) -> str:
-    return kind.removesuffix("_stmt").replace("_", " ").upper()
+    return _NAMED.get(kind) or kind.removesuffix("_stmt").replace("_", " ").upper()
+
+
+# What the parser calls otherwise than its authors do.
+_NAMED = {
+    "view_stmt": "CREATE VIEW",
+    "create_stmt": "CREATE TABLE",
+    "create_seq_stmt": "CREATE SEQUENCE",
+    "composite_type_stmt": "CREATE TYPE",
+    "alter_object_schema_stmt": "ALTER ... SET SCHEMA",
+    "index_stmt": "CREATE INDEX",
+    "rule_stmt": "CREATE RULE",
+    "create_trig_stmt": "CREATE TRIGGER",
+}
 
 
 _LOW, _MEDIUM, _HIGH = RiskLevel.LOW, RiskLevel.MEDIUM, RiskLevel.HIGH
@@ -66,9 +90,7 @@ _HARMLESS: dict[str, tuple[str, RiskLevel]] = {
     "create_enum_stmt": ("CREATE TYPE", _LOW),
     "composite_type_stmt": ("CREATE TYPE", _LOW),
     "create_range_stmt": ("CREATE TYPE", _LOW),
-    "define_stmt": ("CREATE AGGREGATE, OPERATOR or TYPE", _LOW),
     "create_domain_stmt": ("CREATE DOMAIN", _LOW),
-    "create_cast_stmt": ("CREATE CAST", _MEDIUM),
     "create_conversion_stmt": ("CREATE CONVERSION", _LOW),
     "create_op_class_stmt": ("CREATE OPERATOR CLASS", _LOW),
     "create_op_family_stmt": ("CREATE OPERATOR FAMILY", _LOW),
@@ -81,22 +103,16 @@ _HARMLESS: dict[str, tuple[str, RiskLevel]] = {
     "create_am_stmt": ("CREATE ACCESS METHOD", _LOW),
     "create_fdw_stmt": ("CREATE FOREIGN DATA WRAPPER", _MEDIUM),
     "alter_fdw_stmt": ("ALTER FOREIGN DATA WRAPPER", _MEDIUM),
-    "create_foreign_table_stmt": ("CREATE FOREIGN TABLE", _LOW),
-    "import_foreign_schema_stmt": ("IMPORT FOREIGN SCHEMA", _MEDIUM),
     "alter_function_stmt": ("ALTER FUNCTION", _MEDIUM),
     "alter_owner_stmt": ("ALTER ... OWNER TO", _MEDIUM),
     "alter_object_depends_stmt": ("ALTER ... DEPENDS ON EXTENSION", _MEDIUM),
-    "alter_default_privileges_stmt": ("ALTER DEFAULT PRIVILEGES", _LOW),
     "alter_stats_stmt": ("ALTER STATISTICS", _LOW),
     "alter_tsdictionary_stmt": ("ALTER TEXT SEARCH DICTIONARY", _MEDIUM),
     "alter_tsconfiguration_stmt": ("ALTER TEXT SEARCH CONFIGURATION", _MEDIUM),
-    "grant_role_stmt": ("GRANT or REVOKE ROLE", _MEDIUM),
     "drop_role_stmt": ("DROP ROLE", _MEDIUM),
-    "alter_role_set_stmt": ("ALTER ROLE ... SET", _MEDIUM),
-    "alter_database_set_stmt": ("ALTER DATABASE ... SET", _MEDIUM),
     "drop_user_mapping_stmt": ("DROP USER MAPPING", _MEDIUM),
     "create_event_trig_stmt": ("CREATE EVENT TRIGGER", _HIGH),
-    "alter_event_trig_stmt": ("ALTER EVENT TRIGGER", _MEDIUM),
+    "alter_event_trig_stmt": ("ALTER EVENT TRIGGER", _HIGH),
     "check_point_stmt": ("CHECKPOINT", _MEDIUM),
 }
 
@@ -106,8 +122,8 @@ _JUDGES: dict[str, Judge] = {
     "create_table_as_stmt": tables.judge_create_as,
     "view_stmt": tables.judge_view,
     "refresh_mat_view_stmt": tables.judge_refresh,
-    "rename_stmt": tables.judge_rename,
-    "alter_object_schema_stmt": tables.judge_set_schema,
+    "rename_stmt": renames.judge_rename,
+    "alter_object_schema_stmt": renames.judge_set_schema,
     "cluster_stmt": tables.judge_cluster,
     "vacuum_stmt": tables.judge_vacuum,
     "alter_domain_stmt": tables.judge_domain,
@@ -125,12 +141,20 @@ _JUDGES: dict[str, Judge] = {
     "comment_stmt": objects.judge_comment,
     "sec_label_stmt": objects.judge_comment,
     "grant_stmt": objects.judge_grant,
+    "grant_role_stmt": objects.judge_membership,
     "create_publication_stmt": objects.judge_publication,
     "alter_publication_stmt": objects.judge_publication,
     "create_stats_stmt": objects.judge_statistics,
     "create_seq_stmt": objects.judge_sequence,
-    "alter_seq_stmt": objects.judge_sequence,
+    "alter_seq_stmt": objects.judge_altered_sequence,
     "create_function_stmt": objects.judge_function,
+    "define_stmt": objects.judge_define,
+    "create_cast_stmt": objects.judge_cast,
+    "alter_default_privileges_stmt": objects.judge_default_privileges,
+    "alter_role_set_stmt": objects.judge_settings,
+    "alter_database_set_stmt": objects.judge_settings,
+    "import_foreign_schema_stmt": objects.judge_foreign_schema,
+    "create_foreign_table_stmt": lambda tree, scope: Verdict("CREATE FOREIGN TABLE", unseen=True),
     "create_extension_stmt": objects.judge_extension,
     "create_schema_stmt": objects.judge_create_schema,
     "alter_enum_stmt": objects.judge_enum,
@@ -147,7 +171,6 @@ _JUDGES: dict[str, Judge] = {
     "variable_set_stmt": sessions.judge_set,
     "constraints_set_stmt": sessions.judge_deferral,
     "notify_stmt": sessions.judge_notify,
-    "alter_system_stmt": sessions.judge_alter_system,
     "do_stmt": lambda tree, scope: tables.judge_execution("DO", tree),
     "call_stmt": lambda tree, scope: tables.judge_execution("CALL", tree),
     "alter_extension_stmt": lambda tree, scope: opaque(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql_statements import Tree, nodes
 from zanith.core.statement import Lock, Work
+from zanith.operations.judging.calls import named_like_builtin
+from zanith.operations.judging.composites import users_of_type
 from zanith.operations.judging.indexes import judge_drop_index
-from zanith.operations.judging.tables import judge_drop_schema, judge_drop_table, users_of_type
+from zanith.operations.judging.tables import judge_drop_schema, judge_drop_table
 from zanith.operations.judging.verdict import Scope, Verdict, is_on, names, opaque, options, refused
 
 
@@ -38,6 +42,9 @@ def judge_drop(tree: Tree, scope: Scope) -> Verdict:
         )
     else:
         verdict = Verdict(what, RiskLevel.MEDIUM, unseen=kind in ("VIEW", "TYPE", "DOMAIN"))
+        if kind in ("VIEW", "SEQUENCE", "FOREIGN_TABLE"):
+            keys = [scope.named(given[:-1], given[-1]) for given in _dropped(tree)]
+            verdict = verdict.joined(Verdict("", locks=dict.fromkeys(keys, Lock.ACCESS_EXCLUSIVE)))
     if tree.get("behavior") != "DROP_CASCADE":
         return verdict
     users = (
@@ -96,7 +103,7 @@ def judge_trigger(tree: Tree, scope: Scope) -> Verdict:
 
 def judge_rule(tree: Tree, scope: Scope) -> Verdict:
     key = scope.key(tree["relation"])
-    return Verdict("CREATE RULE", RiskLevel.HIGH, {key: Lock.ACCESS_EXCLUSIVE}).with_finding(
+    return Verdict("CREATE RULE", RiskLevel.HIGH, {key: Lock.ACCESS_EXCLUSIVE}, unseen=True).with_finding(
         RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, f"statements on {key} do something else than they say from now on"
     )
 
@@ -155,13 +162,70 @@ def judge_sequence(tree: Tree, scope: Scope) -> Verdict:
     locks = {}
     if len(owner) > 1:
         locks = dict.fromkeys(scope.family(scope.named(owner[:-2], owner[-2]))[:1], Lock.ACCESS_SHARE)
-    return Verdict("CREATE or ALTER SEQUENCE", locks=locks)
+    return Verdict("CREATE SEQUENCE", locks=locks)
+
+
+def judge_altered_sequence(tree: Tree, scope: Scope) -> Verdict:
+    """ALTER SEQUENCE: whoever asks the sequence for a number waits, and so do inserts that need one."""
+    verdict = judge_sequence(tree, scope)
+    return replace(verdict, what="ALTER SEQUENCE").joined(
+        Verdict("", locks={scope.key(tree["sequence"]): Lock.SHARE_ROW_EXCLUSIVE})
+    )
 
 
 def judge_function(tree: Tree, scope: Scope) -> Verdict:
-    if not tree.get("replace"):
-        return Verdict("CREATE FUNCTION")
-    return Verdict("CREATE OR REPLACE FUNCTION", RiskLevel.MEDIUM)
+    verdict = Verdict("CREATE FUNCTION")
+    if tree.get("replace"):
+        verdict = Verdict("CREATE OR REPLACE FUNCTION", RiskLevel.MEDIUM)
+    return _standing_in(verdict, names(tree.get("funcname")), scope)
+
+
+def judge_define(tree: Tree, scope: Scope) -> Verdict:
+    """CREATE AGGREGATE, OPERATOR, TYPE, COLLATION, TEXT SEARCH ..."""
+    verdict = Verdict(f"CREATE {tree['kind'].removeprefix('OBJECT_').replace('_', ' ')}")
+    code = tree["kind"] in ("OBJECT_AGGREGATE", "OBJECT_OPERATOR")
+    return _standing_in(verdict, names(tree.get("defnames")), scope) if code else verdict
+
+
+def _standing_in(verdict: Verdict, given: list[str], scope: Scope) -> Verdict:
+    """Code under the name of something of PostgreSQL's own is called instead of it where its types fit better."""
+    if not named_like_builtin(given[-1], scope):
+        return verdict
+    return verdict.with_finding(
+        RiskLevel.HIGH,
+        ReasonCode.OPAQUE_CODE,
+        f"PostgreSQL has a {given[-1]} of its own: what means that one may call this from now on",
+        "give it another name",
+    )
+
+
+def judge_cast(tree: Tree, scope: Scope) -> Verdict:
+    """CREATE CAST. An implicit one is used by statements that do not name it."""
+    if tree.get("context") not in ("COERCION_IMPLICIT", "COERCION_ASSIGNMENT"):
+        return Verdict("CREATE CAST", RiskLevel.MEDIUM)
+    return Verdict("CREATE CAST").with_finding(
+        RiskLevel.HIGH, ReasonCode.OPAQUE_CODE, "statements that do not name it use it from now on"
+    )
+
+
+def judge_default_privileges(tree: Tree, scope: Scope) -> Verdict:
+    granted = tree["action"].get("is_grant")
+    return Verdict("ALTER DEFAULT PRIVILEGES", RiskLevel.LOW if granted else RiskLevel.MEDIUM)
+
+
+def judge_settings(tree: Tree, scope: Scope) -> Verdict:
+    """ALTER DATABASE and ALTER ROLE ... SET: for every session that begins from now on."""
+    database = "dbname" in tree
+    whose = f"database {tree['dbname']}" if database else f"role {tree.get('role', {}).get('rolename', 'ALL')}"
+    name = tree.get("setstmt", {}).get("name", "all settings")
+    return Verdict("ALTER DATABASE ... SET" if database else "ALTER ROLE ... SET").with_finding(
+        RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, f"{name} changes for every new session of {whose}"
+    )
+
+
+def judge_foreign_schema(tree: Tree, scope: Scope) -> Verdict:
+    """IMPORT FOREIGN SCHEMA asks another server, for as long as that takes, and makes what it says."""
+    return Verdict("IMPORT FOREIGN SCHEMA", RiskLevel.MEDIUM, work=Work.SCAN, unseen=True)
 
 
 def judge_extension(tree: Tree, scope: Scope) -> Verdict:
@@ -188,7 +252,24 @@ def judge_role(tree: Tree, scope: Scope) -> Verdict:
         return refused(
             "CREATE or ALTER ROLE", "the audit keeps the SQL of a migration, and a password has no place in it"
         )
-    return Verdict("CREATE or ALTER ROLE", RiskLevel.MEDIUM)
+    verdict = Verdict("CREATE or ALTER ROLE", RiskLevel.MEDIUM)
+    if not any(is_on(options(tree).get(power, False)) for power in ("superuser", "bypassrls", "isreplication")):
+        return verdict
+    return verdict.with_finding(
+        RiskLevel.HIGH, ReasonCode.RAW_SQL, "the role may see and change everything, whatever rights say"
+    )
+
+
+def judge_membership(tree: Tree, scope: Scope) -> Verdict:
+    """GRANT and REVOKE of roles. Those of PostgreSQL's own reach beyond the database."""
+    verdict = Verdict("GRANT or REVOKE ROLE", RiskLevel.MEDIUM)
+    powers = [p["access_priv"].get("priv_name", "") for p in tree.get("granted_roles", ())]
+    mighty = next((p for p in powers if tree.get("is_grant") and p.startswith("pg_")), None)
+    if mighty is None:
+        return verdict
+    return verdict.with_finding(
+        RiskLevel.HIGH, ReasonCode.RAW_SQL, f"members of {mighty} reach what no right of the database gives them"
+    )
 
 
 def judge_foreign_server(tree: Tree, scope: Scope) -> Verdict:

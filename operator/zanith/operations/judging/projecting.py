@@ -1,7 +1,8 @@
 """The graph a statement leaves behind, as far as its text shows it.
 
 Names are exact; definitions are as the author wrote them, where the typed kind writes them so too. What code that
-cannot be seen into does, and what is made of views, triggers and policies, is not shown: such a verdict is `unseen`.
+cannot be seen into does, and what is made of views, triggers and policies, is not shown: such a verdict is `unseen`. Of
+functions, and of comments on other things than tables and columns, nothing is shown either: no step is planned by them.
 Asked again of a graph where it has happened already, nothing changes; a table that is not there changes nothing.
 """
 
@@ -16,9 +17,11 @@ from zanith.core.errors import SpecError
 from zanith.core.graph import EnumType, SchemaGraph, Table
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import SqlProblem
-from zanith.core.sql_statements import ParsedStatement, Tree, expression_text, index_element_text
+from zanith.core.sql_statements import ParsedStatement, Tree, expression_text, index_element_text, nodes
 from zanith.operations.index import AddIndex
+from zanith.operations.judging import free_objects
 from zanith.operations.judging.default_names import default_name
+from zanith.operations.judging.renames import real_kind
 from zanith.operations.judging.table_actions import new_column, project_actions, without_constraint
 from zanith.operations.judging.typed_tables import create_table_of
 from zanith.operations.judging.verdict import Scope, names
@@ -39,13 +42,19 @@ def project(statement: ParsedStatement, scope: Scope) -> SchemaGraph:
 def move(statement: ParsedStatement, scope: Scope) -> dict[TableKey, TableKey]:
     """Tables the statement gives another name or schema: new key by old one."""
     tree = statement.tree
-    if statement.kind == "rename_stmt" and tree["rename_type"] == "OBJECT_TABLE":
+    if statement.kind == "rename_stmt" and _kind(tree, "rename_type", scope) == "TABLE":
         old = scope.key(tree["relation"])
         return {old: TableKey(old.schema, tree["newname"])}
-    if statement.kind == "alter_object_schema_stmt" and tree["object_type"] == "OBJECT_TABLE":
+    if statement.kind == "alter_object_schema_stmt" and _kind(tree, "object_type", scope) == "TABLE":
         old = scope.key(tree["relation"])
         return {old: TableKey(tree["newschema"], old.name)}
     return {}
+
+
+def _kind(tree: Tree, field: str, scope: Scope) -> str:
+    """What kind of object it really is about."""
+    written = str(tree[field]).removeprefix("OBJECT_")
+    return real_kind(written, tree["relation"], scope) if "relation" in tree else written
 
 
 def _moved(graph: SchemaGraph, old: TableKey, new: TableKey) -> SchemaGraph:
@@ -67,15 +76,17 @@ def _moved(graph: SchemaGraph, old: TableKey, new: TableKey) -> SchemaGraph:
 def _rename(tree: Tree, scope: Scope) -> SchemaGraph:
     if "relation" not in tree:
         return scope.graph
-    key, kind = scope.key(tree["relation"]), tree["rename_type"]
+    key, kind = scope.key(tree["relation"]), _kind(tree, "rename_type", scope)
     old, new = tree.get("subname", ""), tree["newname"]
-    if kind == "OBJECT_TABLE":
+    if kind == "TABLE":
         return _moved(scope.graph, key, TableKey(key.schema, new))
-    if kind == "OBJECT_COLUMN":
+    if kind == "COLUMN":
         return scope.graph.with_changed(key, lambda t: _with_renamed_column(t, old, new))
-    if kind == "OBJECT_TABCONSTRAINT":
+    if kind == "TABCONSTRAINT":
         return scope.graph.with_changed(key, lambda t: _with_renamed_constraint(t, old, new))
-    if kind == "OBJECT_INDEX":
+    if kind == "SEQUENCE":
+        return free_objects.rename_sequence(tree, scope)
+    if kind == "INDEX":
         table = scope.indexed_table([key.schema], key.name)
         return scope.graph if table is None else scope.graph.with_table(_with_renamed_index(table, key.name, new))
     return scope.graph
@@ -109,7 +120,7 @@ def _with_renamed_index(table: Table, old: str, new: str) -> Table:
 
 
 def _set_schema(tree: Tree, scope: Scope) -> SchemaGraph:
-    if tree["object_type"] != "OBJECT_TABLE":
+    if _kind(tree, "object_type", scope) != "TABLE":
         return scope.graph
     key = scope.key(tree["relation"])
     return _moved(scope.graph, key, TableKey(tree["newschema"], key.name))
@@ -127,6 +138,22 @@ def _create_table(tree: Tree, scope: Scope) -> SchemaGraph:
         return graph.with_changed(key, _with_default_primary_key)
     columns = tuple(new_column(n["column_def"], key) for n in tree.get("table_elts", ()) if "column_def" in n)
     return scope.graph.with_table(Table(key.schema, key.name, columns))
+
+
+def _create_as(tree: Tree, scope: Scope) -> SchemaGraph:
+    """CREATE TABLE AS: there from now on, with columns that nobody can tell."""
+    relation = tree["into"]["rel"]
+    key = scope.made_key(relation)
+    known = scope.table(key) is not None or relation.get("relpersistence") == "t"
+    if known or tree.get("objtype") == "OBJECT_MATVIEW":
+        return scope.graph
+    return scope.graph.with_table(Table(key.schema, key.name))
+
+
+def _select_into(tree: Tree, scope: Scope) -> SchemaGraph:
+    for into in nodes(tree, "into_clause"):
+        return _create_as({"into": into}, scope)
+    return scope.graph
 
 
 def _with_default_primary_key(table: Table) -> Table:
@@ -175,13 +202,15 @@ def _drop(tree: Tree, scope: Scope) -> SchemaGraph:
         elif tree["remove_type"] == "OBJECT_INDEX":
             table = scope.after(graph).indexed_table(schema, name)
             graph = graph if table is None else graph.with_table(table.without_index(name))
+        elif tree["remove_type"] == "OBJECT_SEQUENCE":
+            graph = free_objects.without_sequence(graph, [*schema, name], scope)
         elif tree["remove_type"] in ("OBJECT_VIEW", "OBJECT_MATVIEW"):
             found = scope.named(schema, name)
             graph = replace(graph, views=tuple(v for v in graph.views if (v.schema, v.name) != found))
     if tree["remove_type"] == "OBJECT_SCHEMA":
         schemas = {item["string"]["sval"] for item in tree["objects"]}
         graph = replace(
-            graph,
+            free_objects.without_schemas(graph, schemas),
             tables=tuple(t for t in graph.tables if t.schema not in schemas),
             views=tuple(v for v in graph.views if v.schema not in schemas),
         )
@@ -245,10 +274,15 @@ _CHANGES: dict[str, Callable[[Tree, Scope], SchemaGraph]] = {
     "rename_stmt": _rename,
     "alter_object_schema_stmt": _set_schema,
     "create_stmt": _create_table,
+    "create_table_as_stmt": _create_as,
+    "select_stmt": _select_into,
     "alter_table_stmt": project_actions,
     "index_stmt": _create_index,
     "drop_stmt": _drop,
     "comment_stmt": _comment,
+    "create_seq_stmt": free_objects.create_sequence,
+    "alter_seq_stmt": free_objects.alter_sequence,
+    "create_domain_stmt": free_objects.create_domain,
     "create_enum_stmt": _create_enum,
     "alter_enum_stmt": _alter_enum,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from zanith.core.risk import RiskLevel
 from zanith.core.sql_statements import Tree
 from zanith.operations.judging.verdict import Scope, Verdict, refused
 
@@ -49,10 +48,6 @@ def judge_notify(tree: Tree, scope: Scope) -> Verdict:
     return Verdict("NOTIFY")
 
 
-def judge_alter_system(tree: Tree, scope: Scope) -> Verdict:
-    return Verdict("ALTER SYSTEM", RiskLevel.HIGH, transactional=False)
-
-
 REFUSED = {
     "prepare_stmt": ("PREPARE", "it outlives its step; write the statement itself"),
     "execute_stmt": ("EXECUTE", "there is nothing prepared in the runner's session; write the statement itself"),
@@ -66,6 +61,8 @@ REFUSED = {
     "explain_stmt": ("EXPLAIN", "nobody would see the answer"),
     "variable_show_stmt": ("SHOW", "nobody would see the answer"),
     "load_stmt": ("LOAD", "it loads a library into the runner's session only"),
+    "alter_system_stmt": ("ALTER SYSTEM", "a migration is about its database, not about the whole server"),
+    "alter_database_stmt": ("ALTER DATABASE", "a migration is about the database it runs in"),
     "createdb_stmt": ("CREATE DATABASE", "a migration is about the database it runs in"),
     "dropdb_stmt": ("DROP DATABASE", "a migration is about the database it runs in"),
     "create_table_space_stmt": ("CREATE TABLESPACE", "a migration is about the database it runs in"),

@@ -6,9 +6,12 @@ from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql_statements import Tree, nodes
 from zanith.core.statement import Lock, Work
+from zanith.operations.judging.calls import judge_calls
+from zanith.operations.judging.changes import read_locks
+from zanith.operations.judging.composites import users_of_type
 from zanith.operations.judging.partitions import with_default
-from zanith.operations.judging.rows import read_locks
-from zanith.operations.judging.verdict import Scope, Verdict, is_on, names, opaque, options
+from zanith.operations.judging.rows import judge_query
+from zanith.operations.judging.verdict import Scope, Verdict, is_on, names, opaque, options, refused
 from zanith.operations.judging.yaml_steps import yaml_step
 
 
@@ -31,7 +34,7 @@ def judge_create_table(tree: Tree, scope: Scope) -> Verdict:
     inherited = [scope.key(r["range_var"]) for r in tree.get("inh_relations", ())]
     if "partbound" not in tree:
         locks = dict.fromkeys(inherited, Lock.SHARE_UPDATE_EXCLUSIVE)
-        return verdict.joined(Verdict("", locks=locks, unseen=bool(locks)))
+        return verdict.joined(Verdict("", locks=locks, unseen=bool(locks) or "of_typename" in tree))
     (parent,) = inherited
     locks = dict.fromkeys([parent], Lock.ACCESS_EXCLUSIVE)
     locks |= dict.fromkeys(scope.parents(parent), Lock.SHARE_ROW_EXCLUSIVE)
@@ -40,6 +43,7 @@ def judge_create_table(tree: Tree, scope: Scope) -> Verdict:
     partition = Verdict(
         "", RiskLevel.MEDIUM, {**found.locks, **locks}, work=found.work, findings=found.findings, unseen=True
     )
+    partition = partition.joined(judge_calls("", tree["partbound"], scope))  # its bounds are computed at once
     return verdict.joined(partition).with_finding(
         RiskLevel.MEDIUM,
         ReasonCode.LOCKS_SECOND_TABLE,
@@ -49,9 +53,11 @@ def judge_create_table(tree: Tree, scope: Scope) -> Verdict:
 
 
 def judge_create_as(tree: Tree, scope: Scope) -> Verdict:
-    """CREATE TABLE AS and CREATE MATERIALIZED VIEW: reads for as long as the query takes."""
+    """CREATE TABLE AS and CREATE MATERIALIZED VIEW: their query is judged as if it stood alone."""
     what = "CREATE MATERIALIZED VIEW" if tree.get("objtype") == "OBJECT_MATVIEW" else "CREATE TABLE AS"
-    return Verdict(what, RiskLevel.MEDIUM, read_locks(tree, scope), work=Work.SCAN, unseen=True)
+    if "execute_stmt" in tree["query"]:
+        return refused(what, "there is nothing prepared in the runner's session; write the query itself")
+    return Verdict(what, RiskLevel.MEDIUM, unseen=True).joined(judge_query(what, tree["query"], scope))
 
 
 def judge_view(tree: Tree, scope: Scope) -> Verdict:
@@ -65,17 +71,21 @@ def judge_view(tree: Tree, scope: Scope) -> Verdict:
 
 
 def judge_refresh(tree: Tree, scope: Scope) -> Verdict:
-    """Its size is not known, so it counts as big; with CONCURRENTLY readers do not wait."""
+    """Its size is not known, so it counts as big; with CONCURRENTLY readers do not wait. Its query is run."""
     key = scope.key(tree["relation"])
+    what = "REFRESH MATERIALIZED VIEW"
+    run = judge_calls(what, {"range_var": tree["relation"]}, scope)
     if tree.get("concurrent"):
-        return Verdict("REFRESH MATERIALIZED VIEW", RiskLevel.MEDIUM, {key: Lock.EXCLUSIVE}, work=Work.SCAN)
-    return Verdict(
-        "REFRESH MATERIALIZED VIEW", RiskLevel.HIGH, {key: Lock.ACCESS_EXCLUSIVE}, work=Work.REWRITE
-    ).with_finding(
-        RiskLevel.HIGH,
-        ReasonCode.TABLE_REWRITE,
-        f"readers of {key} wait until its query is through",
-        "REFRESH MATERIALIZED VIEW CONCURRENTLY, which needs a unique index over plain columns",
+        return Verdict(what, RiskLevel.MEDIUM, {key: Lock.EXCLUSIVE}, work=Work.SCAN).joined(run)
+    return (
+        Verdict(what, RiskLevel.HIGH, {key: Lock.ACCESS_EXCLUSIVE}, work=Work.REWRITE)
+        .joined(run)
+        .with_finding(
+            RiskLevel.HIGH,
+            ReasonCode.TABLE_REWRITE,
+            f"readers of {key} wait until its query is through",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY, which needs a unique index over plain columns",
+        )
     )
 
 
@@ -125,47 +135,6 @@ def judge_drop_schema(tree: Tree, scope: Scope) -> Verdict:
     )
 
 
-def judge_rename(tree: Tree, scope: Scope) -> Verdict:
-    """ALTER ... RENAME. What applications name breaks at once; what only people name does not."""
-    kind = tree["rename_type"].removeprefix("OBJECT_")
-    what = f"RENAME {_WORDS.get(kind, kind)}"
-    if "relation" not in tree:
-        return Verdict(what, RiskLevel.HIGH if kind == "SCHEMA" else RiskLevel.MEDIUM, unseen=True)
-    if kind == "INDEX":
-        return Verdict(what)
-    key = scope.key(tree["relation"])
-    family = scope.family(key) if kind in ("COLUMN", "TABCONSTRAINT") else [key]
-    locks = dict.fromkeys(family, Lock.ACCESS_EXCLUSIVE)
-    missing = scope.absent(key) if kind == "TABLE" and not tree.get("missing_ok") else ()
-    verdict = Verdict(what, locks=locks, missing=missing, unseen=kind in ("VIEW", "MATVIEW", "TRIGGER", "POLICY"))
-    if kind in ("TABLE", "VIEW", "MATVIEW"):
-        return verdict.with_finding(
-            RiskLevel.HIGH,
-            ReasonCode.RENAME_TABLE,
-            f"queries that name {key} fail from now on",
-        )
-    if kind == "COLUMN":
-        return verdict.with_finding(
-            RiskLevel.HIGH, ReasonCode.RENAME_COLUMN, f"queries that name {key}.{tree['subname']} fail from now on"
-        )
-    return verdict
-
-
-_WORDS = {"TABCONSTRAINT": "CONSTRAINT", "DOMCONSTRAINT": "CONSTRAINT", "MATVIEW": "MATERIALIZED VIEW"}
-
-
-def judge_set_schema(tree: Tree, scope: Scope) -> Verdict:
-    kind = tree["object_type"].removeprefix("OBJECT_")
-    what = f"ALTER {kind} ... SET SCHEMA"
-    if "relation" not in tree or kind not in ("TABLE", "VIEW", "MATVIEW"):
-        return Verdict(what, RiskLevel.MEDIUM, unseen=True)
-    key = scope.key(tree["relation"])
-    locks = {key: Lock.ACCESS_EXCLUSIVE} if scope.table(key) else {}
-    return Verdict(what, locks=locks, unseen=kind != "TABLE").with_finding(
-        RiskLevel.HIGH, ReasonCode.RENAME_TABLE, f"queries that find {key} in its schema fail from now on"
-    )
-
-
 def judge_cluster(tree: Tree, scope: Scope) -> Verdict:
     if "relation" not in tree:
         return Verdict(
@@ -201,6 +170,7 @@ def _written_anew(what: str, named: list[TableKey], scope: Scope) -> Verdict:
         locks,
         elsewhere=Lock.NONE if locks else Lock.ACCESS_EXCLUSIVE,
         work=Work.REWRITE,
+        works_on=tuple(locks),
         transactional=not partitioned,
     ).with_finding(
         RiskLevel.HIGH,
@@ -226,16 +196,6 @@ def judge_domain(tree: Tree, scope: Scope) -> Verdict:
         ReasonCode.FULL_SCAN_UNDER_LOCK,
         f"every table with a column of domain {name} is read as a whole while writes to it wait",
     )
-
-
-def _of_type(printed: str, name: str) -> bool:
-    """Whether a column's type, as `format_type` prints it, is of this name, in whatever schema."""
-    return printed.partition("(")[0].removesuffix("[]").rpartition(".")[2].strip('"') == name
-
-
-def users_of_type(scope: Scope, name: str) -> list[TableKey]:
-    """Tables with a column of this type."""
-    return [t.key for t in scope.graph.tables if any(_of_type(c.type, name) for c in t.columns)]
 
 
 def judge_execution(what: str, tree: Tree) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,11 @@ from zanith.core.statement import DoneWhen, Lock, Work
 from zanith.operations.step_context import nearest
 
 Locks = dict[TableKey, Lock]
+
+SYSTEM_SCHEMAS = ("pg_catalog", "information_schema", "pg_toast")
+BIG_ROWS = 100_000
+BIG_BYTES = 64 << 20
+"""From here on changing every row of a table takes longer than a second or so (`docs/risk.md`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Verdict:
     elsewhere: Lock = Lock.NONE
     """The strongest lock it may take on tables that cannot be told before."""
     work: Work = Work.CATALOG
+    works_on: tuple[TableKey, ...] = ()
+    """Tables it works through, where that is not just the first that it locks."""
     findings: tuple[Finding, ...] = ()
     transactional: bool = True
     done_when: DoneWhen | None = None
@@ -44,6 +51,11 @@ class Verdict:
         """The strongest lock on any table."""
         return strongest([*self.locks.values(), self.elsewhere])
 
+    @property
+    def worked(self) -> tuple[TableKey, ...]:
+        """Tables it works through."""
+        return () if self.work is Work.CATALOG else self.works_on or tuple(self.locks)[:1]
+
     def with_finding(self, level: RiskLevel, reason: ReasonCode, why: str, safer: str = "") -> Verdict:
         return replace(self, findings=(*self.findings, Finding(level, reason, why, safer)))
 
@@ -58,6 +70,7 @@ class Verdict:
             locks=locks,
             elsewhere=strongest([self.elsewhere, other.elsewhere]),
             work=hardest([self.work, other.work]),
+            works_on=tuple(dict.fromkeys([*self.worked, *other.worked])) if self.works_on or other.works_on else (),
             findings=(*self.findings, *(f for f in other.findings if f not in self.findings)),
             transactional=self.transactional and other.transactional,
             done_when=self.done_when or other.done_when,
@@ -93,6 +106,12 @@ class Scope:
     """The database as it is when a statement runs, and how the session finds names in it."""
 
     facts: Facts
+    before: SchemaGraph = field(default_factory=SchemaGraph)
+    """The graph when the migration began: nobody waits for a table that was not there then."""
+    created: frozenset[str] = frozenset()
+    """Functions that an earlier statement of the step makes."""
+    temporary: frozenset[str] = frozenset()
+    """Temporary tables that an earlier statement of the step makes."""
 
     @property
     def graph(self) -> SchemaGraph:
@@ -102,10 +121,16 @@ class Scope:
         """The relation of a RangeVar, by the session's search_path: the migration's schema, then public."""
         return self.named([relation["schemaname"]] if "schemaname" in relation else [], relation["relname"])
 
+    def made_key(self, relation: Tree) -> TableKey:
+        """The relation that a statement makes: without a schema, in the first of the search_path."""
+        return TableKey(relation.get("schemaname", self.facts.default_schema), relation["relname"])
+
     def named(self, schema: list[str], name: str) -> TableKey:
         if schema:
             return TableKey(schema[-1], name)
         default = self.facts.default_schema
+        if name.startswith("pg_") and not any(self._relation(TableKey(s, name)) for s in (default, "public")):
+            return TableKey("pg_catalog", name)
         here = {s for s in (default, "public") if self._relation(TableKey(s, name))}
         return TableKey("public" if here == {"public"} else default, name)
 
@@ -154,16 +179,46 @@ class Scope:
     def is_view(self, key: TableKey) -> bool:
         return any((v.schema, v.name) == key for v in self.graph.views)
 
+    def is_materialized(self, key: TableKey) -> bool:
+        return any((v.schema, v.name) == key and v.materialized for v in self.graph.views)
+
     def absent(self, key: TableKey) -> tuple[str, ...]:
         """`table s.t` where nothing of that name is known, with the nearest name there is; else nothing."""
-        known = self._relation(key) or key in self.facts.other_relations or key in self.facts.extension_tables
-        if known or key.schema in ("pg_catalog", "information_schema", "pg_temp"):
+        if self.known_relation(key):
             return ()
         near = nearest(key.name, [t.name for t in self.graph.tables if t.schema == key.schema])
         return (f"table {key} does not exist{near}",)
 
-    def after(self, graph: SchemaGraph) -> Scope:
-        return replace(self, facts=replace(self.facts, graph=graph))
+    def known_relation(self, key: TableKey) -> bool:
+        """Whether it is there, as far as anybody can tell before."""
+        if self._relation(key) or key in self.facts.other_relations or key in self.facts.extension_tables:
+            return True
+        return key.name in self.temporary or key.schema in (*SYSTEM_SCHEMAS, "pg_temp")
+
+    def big(self, key: TableKey) -> bool:
+        """Whether changing every row takes long enough for others to wait. What was there before and has no size counts."""
+        size = self.facts.sizes.get(key)
+        if size is None:
+            return self.before.table(key) is not None
+        return (size.rows or 0) >= BIG_ROWS or size.bytes >= BIG_BYTES
+
+    def base_tables(self, key: TableKey) -> list[TableKey]:
+        """Tables and materialised views that a view reads, through other views as well."""
+        found: dict[TableKey, None] = {}
+        left = [key]
+        while left:
+            at = left.pop()
+            for view in self.graph.views:
+                if (view.schema, view.name) == at:
+                    new = [t for t, _ in view.depends_on if t not in found]
+                    found |= dict.fromkeys(new)
+                    left += new
+        return [t for k in found for t in self.family(k)]
+
+    def after(self, graph: SchemaGraph, moves: Mapping[TableKey, TableKey] | None = None) -> Scope:
+        """The database with this graph; sizes go with tables that got another name."""
+        sizes = {(moves or {}).get(key, key): size for key, size in self.facts.sizes.items()}
+        return replace(self, facts=replace(self.facts, graph=graph, sizes=sizes))
 
     def _relation(self, key: TableKey) -> bool:
         return self.table(key) is not None or self.is_view(key)
@@ -188,6 +243,8 @@ def is_on(option: Any) -> bool:
     """Whether a boolean option is set: bare, or by one of PostgreSQL's words."""
     if not isinstance(option, dict):
         return bool(option)
+    if "boolean" in option:
+        return bool(option["boolean"].get("boolval"))
     if "integer" in option:
         return bool(option["integer"].get("ival"))
     return str(option.get("string", {}).get("sval", "")).lower() in ("true", "on", "yes", "1")

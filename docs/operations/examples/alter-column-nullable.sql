@@ -1,0 +1,2 @@
+CREATE TABLE users (id bigint PRIMARY KEY, email text);
+INSERT INTO users SELECT n, 'user' || n || '@example.org' FROM generate_series(1, 1000) n;

@@ -1,0 +1,3 @@
+CREATE TABLE legacy_users (id bigint PRIMARY KEY, email text);
+CREATE TABLE users (id bigint PRIMARY KEY);
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint REFERENCES users);
