@@ -70,5 +70,12 @@ CREATE TABLE stamped (id bigint PRIMARY KEY, at text DEFAULT stamp(), CONSTRAINT
 CREATE VIEW counted AS SELECT ask() AS n;
 CREATE FUNCTION alike(integer, integer) RETURNS boolean LANGUAGE sql AS 'SELECT $1 = $2';
 CREATE OPERATOR === (FUNCTION = alike, LEFTARG = integer, RIGHTARG = integer);
+CREATE TABLE keys (id integer PRIMARY KEY, value text);
+INSERT INTO keys SELECT n, 'v' FROM generate_series(1, 3000) n;
+CREATE TABLE carried (id bigint PRIMARY KEY, key_id integer REFERENCES keys ON UPDATE CASCADE, title varchar(20));
+INSERT INTO carried SELECT n, n, 't' FROM generate_series(1, 3000) n;
+CREATE INDEX carried_titled ON carried (id) WHERE title <> '';
+CREATE TABLE emptied (id bigint PRIMARY KEY, key_id integer REFERENCES keys ON UPDATE SET NULL);
+INSERT INTO emptied SELECT n, n FROM generate_series(1, 2000) n;
 CREATE PUBLICATION news FOR TABLE alone;
 ANALYZE;

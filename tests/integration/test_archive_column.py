@@ -13,7 +13,7 @@ import pytest
 from operations_harness.driving import Driver, Recorder, spec_of
 from operations_harness.processes import start_runner
 from servers import Database
-from zanith.core.errors import Conflict, Refusal, SpecError
+from zanith.core.errors import Conflict, Refusal, SpecError, StepFailed
 from zanith.execution.assignment import Progress, ignore
 from zanith.execution.purging import purge
 from zanith.execution.recovering import RestoredRows, rehearse, restore
@@ -162,7 +162,7 @@ def test_changed_recovery_sql_refuses_the_restore(pg: Database) -> None:
     driver.apply()
     pg.execute("UPDATE _zanith_migration_artifacts SET recovery_sql = 'DROP TABLE users'")
     session = recovery(driver)
-    with session.conn, pytest.raises(Conflict, match="its recovery SQL"):
+    with session.conn, pytest.raises(Conflict, match="the recovery SQL"):
         restore(session, artifact_of(driver))
 
 
@@ -309,6 +309,19 @@ def test_a_restore_killed_once_resumes_where_it_was(pg18: Database, tmp_path: Pa
             "view public.v",
         ),
         ("CREATE TABLE users (id int PRIMARY KEY, email int4range, EXCLUDE USING gist (email WITH &&))", "exclude"),
+        (
+            "CREATE TABLE users (id int PRIMARY KEY, email text); CREATE TABLE child () INHERITS (users)",
+            "child inherits",
+        ),
+        (
+            "CREATE TABLE p (id int, email text); CREATE TABLE users (PRIMARY KEY (id)) INHERITS (p)",
+            "inherits from another",
+        ),
+        (
+            "CREATE TABLE users (id int PRIMARY KEY, email text) PARTITION BY RANGE (id);"
+            "CREATE TABLE part PARTITION OF users DEFAULT; CREATE INDEX i ON users (email)",
+            "index i would go with",
+        ),
         ("CREATE DOMAIN d AS int; CREATE TABLE users (id d PRIMARY KEY, email text)", "is not PostgreSQL's own"),
         ("CREATE TABLE users (id int PRIMARY KEY)", "does not exist"),
     ],
@@ -331,3 +344,105 @@ def test_events_of_a_run_are_told(pg18: Database) -> None:
     recorder = Recorder()
     archived(pg18, rows=3_000).apply(recorder)
     assert recorder.count("batch") >= 1
+
+
+def test_a_walk_that_failed_for_good_begins_anew_with_the_new_copy(pg: Database) -> None:
+    """The copy went with the failure: going on where the old one stood would leave out what that held."""
+    driver = archived(pg, rows=20_000, execution={"throttle": {"targetBatch": "1ms"}})
+    seen = []
+
+    def rename(progress: Progress) -> None:
+        seen.append(progress.event)
+        if seen.count("batch") == 3:
+            pg.execute("ALTER TABLE users RENAME email TO elsewhere")
+
+    with pytest.raises(StepFailed):
+        driver.apply(rename)
+    pg.execute("ALTER TABLE users RENAME elsewhere TO email")
+    driver.apply()
+    assert artifact_of(driver).row_count == 20_000
+    assert pg.value(f"SELECT count(*) FROM {COPY} WHERE email = 'user' || id") == 20_000
+
+
+def test_an_archive_whose_triggers_went_begins_anew(pg: Database, tmp_path: Path) -> None:
+    """Another migration soft-dropped the column meanwhile, took our triggers away, and brought the column back."""
+    driver = archived(pg, rows=5_000)
+    start_runner(driver, tmp_path, kill_at=4).communicate(timeout=60)
+    other = Driver(
+        pg, spec_of([{"softDropColumn": {"table": "users", "column": "email"}}], migration_id="20260102_other")
+    )
+    other.apply()
+    other.apply(action="revert")
+    pg.execute("UPDATE users SET email = 'USER' || id")
+    with pytest.raises(StepFailed):
+        driver.apply()
+    driver.apply()
+    assert pg.value(f"SELECT count(*) FROM {COPY} WHERE email = 'USER' || id") == 5_000
+
+
+@pytest.mark.parametrize("key", ["found", "kept", "tg_op", "new", "old", "_row"])
+def test_names_the_trigger_uses_itself_are_in_nobodys_way(pg18: Database, key: str) -> None:
+    pg18.execute(f"CREATE TABLE users ({key} int PRIMARY KEY, email text); INSERT INTO users VALUES (1, 'a'), (2, 'b')")
+    driver = Driver(pg18, spec_of([ARCHIVE]))
+
+    def write(progress: Progress) -> None:
+        if (progress.event, progress.statement) == ("statement_finished", 1):
+            pg18.execute(f"INSERT INTO users VALUES (3, 'c'); UPDATE users SET {key} = 4, email = 'd' WHERE {key} = 1")
+            pg18.execute(f"DELETE FROM users WHERE {key} = 2")
+
+    driver.apply(write)
+    assert pg18.rows(f"SELECT * FROM {COPY} ORDER BY 1") == [(3, "c"), (4, "d")]
+    pg18.execute(f"UPDATE {COPY} SET email = 'x' WHERE {key} = 3")
+    session = recovery(driver)
+    with session.conn, pytest.raises(Conflict, match="archive checksum changed"):
+        restore(session, artifact_of(driver))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "what"),
+    [
+        ("UPDATE _zanith_migration_artifacts SET checksum = right(checksum, 32)", "the data in"),
+        ("UPDATE _zanith_migration_artifacts SET checksum = NULL", "the recovery SQL"),
+        (
+            "UPDATE _zanith_schema_snapshots SET graph = replace(graph::text, 'SET NOT NULL', 'DROP NOT NULL')::jsonb, "
+            "captured_at = now() WHERE phase = 'plan'",
+            "",
+        ),
+        (
+            "UPDATE _zanith_schema_snapshots SET graph = replace(graph::text, 'ADD COLUMN', 'DROP COLUMN')::jsonb "
+            "WHERE phase = 'plan'",
+            "the undo in the stored plan",
+        ),
+        ("DELETE FROM _zanith_migration_artifacts", None),
+    ],
+)
+def test_what_was_recorded_is_compared_whole(pg18: Database, tamper: str, what: str | None) -> None:
+    driver = archived(pg18, rows=10)
+    driver.apply()
+    artifact = artifact_of(driver)
+    pg18.execute(tamper)
+    if what == "":  # nothing that is executed was changed
+        driver.undo(1)
+        return
+    with pytest.raises(Conflict, match="not in _zanith_migration_artifacts" if what is None else what):
+        driver.undo(1)
+    if what is not None:
+        session = recovery(driver)
+        with session.conn, pytest.raises(Conflict, match=f"archive checksum changed.*{what}"):
+            restore(session, artifact_of(driver))
+    assert "DROP COLUMN" not in artifact.recovery_sql
+    assert pg18.value("SELECT count(*) FROM users") == 10
+
+
+def test_rows_that_a_trigger_kept_from_changing_are_told(pg: Database) -> None:
+    driver = archived(pg, rows=5)
+    pg.execute("ALTER TABLE users ALTER email DROP NOT NULL")
+    driver.apply()
+    pg.execute(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+        "'BEGIN IF NEW.id = 3 THEN RETURN NULL; END IF; RETURN NEW; END';"
+    )
+    pg.execute("CREATE TRIGGER no BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION no()")
+    session = recovery(driver)
+    with session.conn:
+        assert restore(session, artifact_of(driver)) == RestoredRows(5, 0, 0, other=1)

@@ -52,7 +52,24 @@ def test_reseed_of_what_has_none_or_is_none(pg: Database, zanith: Zanith) -> Non
     assert (missing.code, missing.err.startswith("zanith: table nothing does not exist")) == (20, True)
     full = zanith("recover", "reseed", "tiny")
     assert full.code == 20
-    assert "sequence public.tiny_id_seq ends at 32767" in full.err
+    assert (
+        "sequence public.tiny_id_seq ends at 32767, and column public.tiny.id has come so far that there is no next one"
+        in full.err
+    )
+
+
+def test_one_sequence_that_is_at_its_end_does_not_keep_the_others(pg: Database, zanith: Zanith) -> None:
+    pg.execute(
+        """
+        CREATE TABLE things (tiny smallserial, over bigint, id serial);
+        CREATE SEQUENCE small MAXVALUE 10 OWNED BY things.over; INSERT INTO things VALUES (32767, 11, 70)
+        """
+    )
+    done = zanith("recover", "reseed", "things")
+    assert (done.code, done.out) == (20, "public.things_id_seq of column id: its next value is now 71, it was 1\n")
+    tiny, over = sorted(done.err.splitlines(), key=lambda line: "small:" in line)
+    assert "column public.things.tiny has come so far that there is no next one" in tiny
+    assert "sequence public.small ends at 10, and column public.things.over has a value beyond that" in over
 
 
 def test_reseed_gives_nobody_a_value_twice(pg: Database, zanith: Zanith) -> None:

@@ -60,6 +60,8 @@ CASES = [
          [{"createPolicy": _on(name="{c}", using="(id IN ( SELECT mine.i\n   FROM public.mine))")}],
          setup=OWNED + "CREATE TABLE public.mine (i bigint)"),
     Case("drop_policy", [{"dropPolicy": _on(name="{c}")}], setup=SECURED),
+    Case("drop_commented_policy", [{"dropPolicy": _on(name="{c}")}],
+         setup=SECURED + "COMMENT ON POLICY {c} ON {s}.{t} IS 'whose'"),
     Case("drop_restrictive_policy", [{"dropPolicy": _on(name="{d}")}], setup=SECURED),
     Case("drop_table", [{"dropTable": _on()}], undo_refused="dropped for good"),
     Case("drop_table_with_foreign_keys", [{"dropTable": _on()}], setup=PARENT, undo_refused="dropped for good"),

@@ -57,9 +57,11 @@ def test_foreign_keys() -> None:
         validated=False,
         enforced=True,
         temporal=False,
+        on_update="a",
     )
     plain = foreign_key_definition("FOREIGN KEY (a) REFERENCES s.t(x)")
     assert (plain.match_full, plain.validated, plain.enforced) == (False, True, True)
+    assert foreign_key_definition("FOREIGN KEY (a) REFERENCES s.t(x) ON UPDATE SET NULL").on_update == "n"
     assert not foreign_key_definition("FOREIGN KEY (a) REFERENCES s.t(x) NOT ENFORCED").enforced
     assert foreign_key_definition("FOREIGN KEY (a, PERIOD b) REFERENCES s.t(x, PERIOD y)").temporal
 

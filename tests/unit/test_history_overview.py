@@ -15,6 +15,7 @@ from zanith.ledger.overview import (
     KeptArtifact,
     LedgerStatus,
     RowsMoved,
+    expiry_text,
     kept_json,
     kept_text,
     percent,
@@ -71,6 +72,12 @@ EXPIRING = replace(ARTIFACT, id="w::soft_drop_column::users.town", expires_at=AR
 EXPIRED = replace(ARTIFACT, id="e::soft_drop_column::users.name", expires_at=AT)
 RESTORED = replace(ARTIFACT, id="r::archive_column::users.age", restored_at=AT, expires_at=AT)
 PURGED = replace(ARTIFACT, id="p::archive_column::users.zip", physical_name=None, expires_at=AT)
+MISSING = replace(ARTIFACT, id="g::archive_column::users.fax", missing=True)
+
+
+def test_what_is_not_where_it_was_put_is_missing() -> None:
+    assert (MISSING.state, expiry_text(MISSING)) == ("Missing", "gone, or brought back, by hand")
+    assert replace(RESTORED, missing=True).state == "Restored"
 
 
 def test_status_says_where_each_one_stands() -> None:

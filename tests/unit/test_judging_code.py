@@ -323,7 +323,7 @@ def test_a_default_that_nobody_knows_may_differ_from_row_to_row() -> None:
         ("ALTER TYPE public.shape ADD ATTRIBUTE c text CASCADE", "medium", "public.shaped of type shape changes with it"),
         ("ALTER TYPE shape ADD ATTRIBUTE c text", "medium", "ALTER TYPE locks no table"),
         ("ALTER TYPE pair ALTER ATTRIBUTE one TYPE bigint", "high", "attribute one of pair gets another type"),
-        ("ALTER TYPE pair DROP ATTRIBUTE one", "high", "attribute one of pair is gone for good"),
+        ("ALTER TYPE pair DROP ATTRIBUTE one", "destructive", "attribute one of pair, wherever it is used, is gone for good"),
         ("ALTER TYPE pair RENAME ATTRIBUTE one TO uno", "high", "name attribute one of public.pair fail"),
         ("ALTER TABLE orders DISABLE TRIGGER USER", "high", "the triggers of public.orders fire no longer"),
         ("ALTER MATERIALIZED VIEW totals SET (fillfactor = 80)", "medium", "ACCESS EXCLUSIVE on public.totals"),

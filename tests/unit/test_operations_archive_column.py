@@ -180,3 +180,14 @@ def test_a_renamed_table_is_undone_under_its_new_name() -> None:
     assert renamed.statements[2].done_when == other
     assert renamed.unless is not None and renamed.unless.sql == 'SELECT 1 FROM public."People"'
     assert undo_renamed(undo, USERS, "users") is undo
+
+
+def test_inheritance_and_indexes_of_partitioned_tables_are_refused() -> None:
+    child = TableKey("public", "child")
+    (found,) = problems(ARCHIVE, inheritors={USERS: (child,)})
+    assert found.startswith("public.child inherits from public.users")
+    (found,) = problems(ARCHIVE, inheritors={child: (USERS,)})
+    assert found.startswith("public.users inherits from another table")
+    by_email = Index("by_email", "CREATE INDEX by_email ON ONLY public.users USING btree (email)", ("email",))
+    (found,) = problems(ARCHIVE, users(indexes=(by_email,), partition_key="RANGE (id)"))
+    assert "builds no index of a partitioned table concurrently" in found

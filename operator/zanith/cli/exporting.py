@@ -97,7 +97,9 @@ def copy_statement(rows: sql.Composed, form: Format) -> sql.Composed:
     if form == "csv":
         return sql.SQL("COPY ({}) TO STDOUT WITH {}").format(rows, _CSV)
     # A value of type json keeps the white space it was written with, line breaks too; inside of strings there are none.
-    line = sql.SQL("SELECT translate(row_to_json(kept)::text, E'\\n\\r', '  ') FROM ({}) AS kept").format(rows)
+    line = sql.SQL("SELECT translate(row_to_json(_zanith_row)::text, E'\\n\\r', '  ') FROM ({}) AS _zanith_row").format(
+        rows
+    )
     return sql.SQL("COPY ({}) TO STDOUT WITH {}").format(line, _ONE_FIELD)
 
 

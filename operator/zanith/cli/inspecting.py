@@ -25,6 +25,7 @@ from zanith.ledger.history import printable
 from zanith.ledger.overview import KeptArtifact, artifact_json, clock, expiry_text, size_text
 from zanith.ledger.reading import read_migration
 from zanith.ledger.records import RECIPE_DIGITS, Artifact
+from zanith.operations.step_context import Undo
 from zanith.planning.plan import PlannedStep
 from zanith.planning.rendering import statements_sql
 from zanith.postgres.sqlstates import translated
@@ -54,7 +55,7 @@ def inspect(dsn: str, schema: str, name: str, *, artifact_id: str | None, as_jso
         artifact = choose_artifact(conn, schema, name, artifact_id=artifact_id, note=warn)
         record = read_migration(conn, schema, artifact.migration_id)
         step = step_of(record.frozen, artifact)
-        verdict, why = _checked(conn, artifact)
+        verdict, why = _checked(conn, artifact, step)
         found = Inspected(
             artifact,
             kept_as_listed(target, schema, artifact),
@@ -67,13 +68,13 @@ def inspect(dsn: str, schema: str, name: str, *, artifact_id: str | None, as_jso
     return int(ExitCode.REFUSED_OR_FAILED if verdict == "Changed" else ExitCode.APPLIED)
 
 
-def _checked(conn: Connection[Any], artifact: Artifact) -> tuple[Verdict, str]:
+def _checked(conn: Connection[Any], artifact: Artifact, step: PlannedStep | None) -> tuple[Verdict, str]:
     if artifact.kept_in is None:
         return "NotChecked", "there is nothing left to compare"
     if artifact.checksum is None:
         return "NotChecked", "none was recorded"
     try:
-        verify(conn, artifact)
+        verify(conn, artifact, Undo() if step is None else step.undo)
     except Conflict as error:
         return "Changed", error.message
     except psycopg.errors.InsufficientPrivilege:

@@ -81,7 +81,13 @@ def restored_text(source: str, rows: RestoredRows | None) -> str:
     if rows.newer:
         came = "was inserted or got its" if rows.newer == 1 else "were inserted or got their"
         lines.append(f"{_rows(rows.newer)} of the table {came} key since: the archive has no value for that.")
-    if not rows.unmatched and not rows.newer:
+    if rows.other:
+        have = "has" if rows.other == 1 else "have"
+        lines.append(
+            f"{_rows(rows.other)} of the table {have} another value than the archive: written since the column came back, or "
+            "kept from changing by a trigger."
+        )
+    if not (rows.unmatched or rows.newer or rows.other):
         lines.append("Every row has its value.")
     return "\n".join(lines)
 
@@ -105,10 +111,10 @@ def purge_one(dsn: str, schema: str, name: str, *, artifact_id: str | None, dry_
         agreed("This data is then gone for good.", yes=yes)
         try:
             with _session(target, schema, artifact) as session:
-                purge(session, _as_it_is_now(session, artifact))
+                dropped = purge(session, _as_it_is_now(session, artifact))
         except Stopped:
             return stopped("nothing was purged")
-    print(f"Purged {printable(artifact.id)}.")
+    print(purged_text(artifact.id, dropped=dropped))
     return int(ExitCode.APPLIED)
 
 
@@ -152,15 +158,26 @@ def _purged_all(target: Target, schema: str, doomed: Sequence[KeptArtifact], age
         try:
             with _session(target, schema, artifact) as session:
                 again = read_kept(session.conn, schema, everything=True, migration_id=artifact.migration_id)
-                if any(a.id == artifact.id and over_since(a, age) for a in again):
-                    purge(session, _as_it_is_now(session, artifact))
+                if not any(a.id == artifact.id and over_since(a, age) for a in again):
+                    continue
+                dropped = purge(session, _as_it_is_now(session, artifact))
         except Stopped:
             return stopped(f"{number} of {len(doomed)} purged")
         except ZanithError as error:
             codes.append(say(error, subject=printable(artifact.id)))
         else:
-            print(f"Purged {printable(artifact.id)}.")
+            print(purged_text(artifact.id, dropped=dropped))
     return max(codes)
+
+
+def purged_text(artifact_id: str, *, dropped: bool) -> str:
+    """What became of it."""
+    if dropped:
+        return f"Purged {printable(artifact_id)}."
+    return (
+        f"Purged {printable(artifact_id)}: nothing was dropped, for what it kept was not there any more; somebody dropped "
+        "it, or brought it back, by hand."
+    )
 
 
 def _doomed(artifact: KeptArtifact) -> str:
@@ -185,8 +202,9 @@ def reseed_table(dsn: str, schema: str, name: str, *, dry_run: bool) -> int:
                 return stopped("a sequence that was not named has not been moved")
     if not moved:
         print(f"No sequence belongs to a column of {printable(name)}: there is nothing to move.")
-    sys.stdout.writelines(f"{reseeded_text(one, dry_run=dry_run)}\n" for one in moved)
-    return int(ExitCode.APPLIED)
+    sys.stdout.writelines(f"{reseeded_text(one, dry_run=dry_run)}\n" for one in moved if one.problem is None)
+    codes = [say(one.problem, subject=printable(one.sequence)) for one in moved if one.problem is not None]
+    return max(codes, default=int(ExitCode.APPLIED))
 
 
 def reseeded_text(moved: Reseeded, *, dry_run: bool) -> str:

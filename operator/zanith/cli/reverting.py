@@ -17,6 +17,7 @@ from zanith.cli.progress import progress_report
 from zanith.cli.stopping import stop_on_signals, stopped
 from zanith.cli.target import APPLICATION_NAME, Target
 from zanith.core.errors import Conflict, ExitCode, NotYet, Refusal, SpecError, Stopped
+from zanith.execution.looking_ahead import LookAhead
 from zanith.execution.reverting import look, revert
 from zanith.execution.session import Session, open_recovery
 from zanith.execution.undoing import way_back
@@ -62,7 +63,12 @@ def down(dsn: str, schema: str, *, steps: int | None, migration_id: str | None, 
                 with translated("reading the ledger"):
                     if done_steps(session.conn, schema) != done:
                         raise NotYet("another runner has just changed what was done last; look again")
-                looked = [(share, _looked(_for(session, share), share)) for share in shares]
+                ahead = LookAhead()
+                looked = [
+                    # The first one's data is asked by `revert`, before it touches anything, and its refusal recorded.
+                    (share, _looked(_for(session, share), share, ahead, ask_data=dry_run or share is not shares[0]))
+                    for share in shares
+                ]
                 refused = _refused(looked)
                 if not dry_run and not refused:
                     for share in shares:
@@ -115,10 +121,10 @@ def _warn_of_later(done: Sequence[tuple[str, int]], shares: Sequence[Share]) -> 
         warn(printable(f"done after it, and perhaps built on it: {names}; these stay"))
 
 
-def _looked(session: Session, share: Share) -> list[StepBack]:
+def _looked(session: Session, share: Share, ahead: LookAhead, *, ask_data: bool) -> list[StepBack]:
     return [
         StepBack(step, Undo() if refused else way_back(session, step), refused)
-        for step, refused in look(session, steps=share.steps)
+        for step, refused in look(session, steps=share.steps, ahead=ahead, ask_data=ask_data)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from zanith.core.graph_words import diff_lines, shape_lines, visible, visible_js
 from zanith.ledger.diff_json import diff_json
 from zanith.ledger.diff_picture import diff_picture
 from zanith.ledger.history_queries import five_tables_exist
+from zanith.ledger.overview import clock
 from zanith.ledger.snapshot_diff import compare_shapes, not_compared
 from zanith.ledger.snapshot_queries import (
     LIVE,
+    Later,
     Snapshot,
     changed_since,
     read_live,
@@ -88,13 +91,21 @@ def _at(target: Target, schema: str, text: str) -> Snapshot:
             found = read_snapshot_at(conn, schema, moment)
         later = changed_since(conn, schema, found, moment)
     if later:
-        warn(
-            visible(
-                f"{', '.join(later[:3])}{' and others' if len(later) > 3 else ''} worked on the database after this "
-                "snapshot and up to that time, and left no later one: it may have looked otherwise"
-            )
-        )
+        warn(visible(_not_the_last_word(later)))
     return found
+
+
+def _not_the_last_word(later: Sequence[Later]) -> str:
+    """Why the database may have looked otherwise than the snapshot says."""
+    ids = [one.migration_id for one in later]
+    lost = [f"that of {one.migration_id} at {clock(one.overwritten_at)}" for one in later if one.overwritten_at]
+    left = "left no later one"
+    if lost:
+        left = f"no later one is left, for one was overwritten when it was applied again: {', '.join(lost[:3])}"
+    return (
+        f"{', '.join(ids[:3])}{' and others' if len(ids) > 3 else ''} worked on the database after this snapshot and up to "
+        f"that time, and {left}: it may have looked otherwise"
+    )
 
 
 def _snapshot(target: Target, schema: str, name: str) -> Snapshot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import SqlProblem, definition_tree
@@ -64,6 +64,8 @@ class ForeignKeyDefinition:
     validated: bool
     enforced: bool
     temporal: bool
+    on_update: Literal["a", "r", "c", "n", "d"]
+    """What is done to the rows that reference a key which changes, as `pg_constraint.confupdtype` has it."""
 
 
 def index_definition(definition: str) -> IndexDefinition:
@@ -115,6 +117,7 @@ def foreign_key_definition(definition: str) -> ForeignKeyDefinition:
         validated=not foreign.skip_validation,
         enforced=foreign.is_enforced,
         temporal=foreign.fk_with_period,
+        on_update=foreign.fk_upd_action or "a",
     )
 
 

@@ -214,9 +214,13 @@ class SchemaGraph:
         kept = [t for t in self.tables if t.key != table.key]
         return replace(self, tables=tuple(sorted([*kept, table], key=lambda t: t.key)))
 
-    def with_changed(self, key: TableKey, change: Callable[[Table], Table]) -> SchemaGraph:
-        """With the table changed, and all of its partitions: what is done to the columns of one is done to all."""
-        changed = {key, *self.partitions(key)}
+    def with_changed(
+        self, key: TableKey, change: Callable[[Table], Table], *, also: Iterable[TableKey] = ()
+    ) -> SchemaGraph:
+        """With the table changed, and all of its partitions: what is done to the columns of one is done to all.
+
+        `also` are those that inherit from it."""
+        changed = {key, *self.partitions(key), *also}
         return replace(self, tables=tuple(change(t) if t.key in changed else t for t in self.tables))
 
     def partitions(self, key: TableKey) -> tuple[TableKey, ...]:

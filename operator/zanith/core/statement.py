@@ -163,7 +163,9 @@ class Statement:
     backfill: Backfill | None = None
     artifact: ArtifactDraft | None = None
     cleanup: tuple[str, ...] = ()
-    """SQL that takes back what the step did so far, run where this statement fails for good."""
+    """SQL that takes back what this transaction and some before it did, run where this statement fails for good."""
+    takes_back: int = 1
+    """How many transactions before this one `cleanup` takes back too: a retry begins there."""
     elsewhere: Lock = Lock.NONE
     """The strongest lock it may take on tables that cannot be told before: of code that cannot be seen into."""
     locks_itself: bool = False
@@ -176,6 +178,10 @@ class Statement:
     works_on: tuple[TableWork, ...] = ()
     """What it works through while its locks, and those of its transaction, are held, locked by it or not; empty where
     that is the first table of `on` alone."""
+    calls_functions: bool = False
+    """Whether an expression that calls functions is computed for each row it works through, of the first table."""
+    builds_slowly: bool = False
+    """Whether it builds an index of the first table that is slower to build than a btree: GIN, GiST and the like."""
 
     @property
     def digest(self) -> str:

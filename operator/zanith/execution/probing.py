@@ -98,13 +98,17 @@ def refused(step: PlannedStep, probe: Probe) -> Refusal:
 
 def unanswered(step: PlannedStep, probe: Probe, limit_s: float, *, setting: str = "probeTimeout") -> Refusal:
     """The refusal of a step whose question was not answered in time."""
-    recorded = f"refused — {probe.kind.value}: not answered within {limit_s:g} s, whether {probe.question}"
+    recorded = f"refused — {probe.kind.value}: not answered within {_limit(limit_s)}, whether {probe.question}"
     return Refusal(
         f"{recorded} (step {step.index} {step.kind}); raise spec.execution.{setting}, or try when there is less to do",
         recorded=recorded,
         reason="ProbeFailed",
         step=step.index,
     )
+
+
+def _limit(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds >= 1 else f"{seconds * 1000:g} ms"
 
 
 def askable_at_once(steps: Iterable[PlannedStep]) -> list[tuple[PlannedStep, Probe]]:

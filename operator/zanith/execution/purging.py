@@ -18,11 +18,16 @@ from zanith.core.statement import Lock, Statement
 from zanith.execution.assignment import Progress
 from zanith.execution.lock_attempts import with_lock_attempts
 from zanith.execution.session import Session
+from zanith.execution.still_there import is_kept
+from zanith.execution.under_way import check_may_go
 from zanith.ledger.reading import read_migration
 from zanith.ledger.records import PURGING, Artifact, FrozenPlan, MigrationRecord
 from zanith.operations.keep_table import SHADOW
 from zanith.planning.plan import PlannedStep
 from zanith.postgres.sqlstates import translated
+
+OUR_NAMES = ("_zanith_dropped_", "_zanith_archived_")
+"""How the names begin under which anything is kept."""
 
 
 def purge_expired(session: Session) -> MigrationRecord:
@@ -30,23 +35,42 @@ def purge_expired(session: Session) -> MigrationRecord:
     with translated("reading the five tables"):
         session.ledger.interrupt_leftovers()
         record = _read(session)
+    in_the_way: Conflict | None = None
     for artifact in record.artifacts:
         if artifact.holds_data and artifact.expires_at is not None and artifact.expires_at <= record.now:
-            purge(session, artifact)
+            try:
+                purge(session, artifact)
+            except Conflict as conflict:
+                # One that a person has to look at does not keep the others.
+                in_the_way = in_the_way or conflict
+    if in_the_way is not None:
+        raise in_the_way
     return _read(session)
 
 
-def purge(session: Session, artifact: Artifact) -> None:
-    """Drop what the artifact keeps. Raises StepFailed where something needs it by now, Conflict where nothing is kept of
-    it, NotYet or Stopped."""
+def purge(session: Session, artifact: Artifact) -> bool:
+    """Drop what the artifact keeps; False where that was gone already, and only the artifact's row says so now. Raises
+    StepFailed where something needs it by now, Conflict where nothing is kept of it or it is being brought back, NotYet
+    or Stopped."""
     if artifact.kept_in is None:
         gone = "it was restored" if artifact.restored_at is not None else "it was purged before"
         raise Conflict(f"nothing is kept of {artifact.id} any more: {gone}; there is nothing to purge")
     drop = drop_statement(artifact)
     doing = f"purging {artifact.id}"
     with translated(doing):
+        session.ledger.interrupt_leftovers()
         frozen = read_migration(session.conn, session.settings.schema, artifact.migration_id).frozen
+        there = is_kept(session.conn, artifact)
+        step = step_of(frozen, artifact)
+        if there and step is not None and artifact.holds_data:
+            check_may_go(session, step, artifact)
         attempt = session.ledger.start_attempt(artifact.migration_id, _audited(frozen, artifact, drop))
+        if not there:
+            with session.conn.transaction():
+                session.ledger.purged(artifact.id)
+                session.ledger.finish_attempt(attempt, "done", "nothing was dropped: it was not there any more")
+            session.notify(now=True)
+            return False
 
         def dropped(_patient: bool) -> None:
             with session.conn.transaction():
@@ -68,6 +92,7 @@ def purge(session: Session, artifact: Artifact) -> None:
             raise
     session.notify(now=True)
     session.tell(Progress("purged", message=artifact.id))
+    return True
 
 
 def _final(error: Exception, doing: str) -> StepFailed | None:
@@ -81,8 +106,13 @@ def _final(error: Exception, doing: str) -> StepFailed | None:
 
 
 def drop_statement(artifact: Artifact) -> Statement:
-    """What drops it; without CASCADE: nothing goes that nobody named."""
+    """What drops it; without CASCADE: nothing goes that nobody named. Raises Conflict where the name is none of ours."""
     assert artifact.physical_name is not None
+    if not artifact.physical_name.startswith(OUR_NAMES):
+        raise Conflict(
+            f"the row of artifact {artifact.id} was changed: what it keeps would be called {artifact.physical_name}, and "
+            f"no name that Zanith gives begins so; nothing was dropped. Look at the row in _zanith_migration_artifacts"
+        )
     source = TableKey(artifact.source_schema, artifact.source_table)
     match artifact.artifact_type:
         case "soft_drop_column":

@@ -13,14 +13,17 @@ from psycopg import Connection, sql
 from zanith.core.errors import Conflict
 from zanith.core.identifiers import TableKey, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
-from zanith.core.statement import Lock, Statement
+from zanith.core.statement import Lock, Statement, Work
 from zanith.execution.purging import step_of
 from zanith.execution.sealing import verify
 from zanith.execution.session import Session
+from zanith.execution.steps import CURSOR_LANE
+from zanith.execution.still_there import check_alone
 from zanith.execution.undoing import RESTORE_LANE, chosen_undo, restore_alone, restore_step
 from zanith.ledger.reading import read_migration
 from zanith.ledger.records import RESTORE_COLUMN, RESTORE_TABLE, Artifact
 from zanith.operations.keep_table import SHADOW
+from zanith.operations.step_context import Undo
 from zanith.planning.plan import PlannedStep
 from zanith.postgres.sqlstates import translated
 
@@ -35,6 +38,8 @@ class RestoredRows:
     """Of these, those whose row was deleted or re-keyed since: they stay in the archive until it is purged."""
     newer: int
     """Rows inserted or re-keyed since, that the archive has no value for."""
+    other: int = 0
+    """Rows that have another value than the archive: written by applications since, or kept back by a trigger."""
 
 
 def restore(session: Session, artifact: Artifact) -> RestoredRows | None:
@@ -46,7 +51,7 @@ def restore(session: Session, artifact: Artifact) -> RestoredRows | None:
     if step is not None:
         restore_step(session, step, kind)
     else:
-        verify(session.conn, artifact)
+        _check_alone(session, artifact)
         restore_alone(session, _by_hand(artifact, kind), artifact)
     session.notify(now=True)
     return _numbers(session, artifact)
@@ -57,7 +62,7 @@ def rehearse(session: Session, artifact: Artifact) -> tuple[Statement, ...]:
     _check(artifact)
     step = _step(session, artifact)
     if step is None:
-        verify(session.conn, artifact)
+        _check_alone(session, artifact)
         return _by_hand(artifact, RESTORE_COLUMN).statements
     with translated("looking at what would be restored"), session.conn.transaction(force_rollback=True):
         return chosen_undo(session, step, RESTORE_LANE).statements
@@ -74,13 +79,36 @@ def _step(session: Session, artifact: Artifact) -> PlannedStep | None:
     with translated("reading the five tables"):
         record = read_migration(session.conn, session.settings.schema, artifact.migration_id)
     step = step_of(record.frozen, artifact)
-    return step if step is not None and step.index in record.done else None
+    if step is None or step.index in record.done:
+        return step
+    cursor = next((c for c in record.checkpoints if (c.step_index, c.lane) == (step.index, CURSOR_LANE)), None)
+    if cursor is not None and cursor.has_moved:
+        raise Conflict(
+            f"migration {artifact.migration_id} has not come to its end: step {step.index} {step.kind} of {step.target} is "
+            "half done; run it again first (`zanith migrate up`, or the operator does), then restore",
+            step=step.index,
+        )
+    return None  # the step was taken back, and an undo kept this
+
+
+def _check_alone(session: Session, artifact: Artifact) -> None:
+    with translated(f"looking at {artifact.id}"):
+        check_alone(session.conn, artifact)
+        verify(session.conn, artifact, Undo())
 
 
 def _by_hand(artifact: Artifact, kind: str) -> PlannedStep:
     """The recovery SQL as a step: of what an undo kept, of which there is no undo."""
     table = TableKey(artifact.source_schema, artifact.source_table)
-    statement = Statement(sql=artifact.recovery_sql, lock=Lock.ACCESS_EXCLUSIVE, on=(table,))
+    kept_in = artifact.kept_in
+    assert kept_in is not None
+    statement = Statement(
+        sql=artifact.recovery_sql,
+        lock=Lock.ACCESS_EXCLUSIVE,
+        on=(kept_in if artifact.source_column is None else table,),
+        # What has to be copied is worked through; and the copy is put aside only after that.
+        work=Work.SCAN if artifact.artifact_type == "archive_column" else Work.CATALOG,
+    )
     finding = Finding(RiskLevel.LOW, ReasonCode.RENAME_COLUMN, f"{artifact.source} comes back")
     return PlannedStep(1, kind, f"{table}.{artifact.source_column}", "", (statement,), (finding,))
 
@@ -97,6 +125,7 @@ def _numbers(session: Session, artifact: Artifact) -> RestoredRows | None:
             archived=now.row_count or 0,
             unmatched=_without_partner(session.conn, copy, table, key_of(session.conn, copy)),
             newer=_without_partner(session.conn, table, copy, key_of(session.conn, copy)),
+            other=_with_other_value(session.conn, table, copy, now.source_column or ""),
         )
 
 
@@ -111,6 +140,17 @@ def key_of(conn: Connection[Any], table: TableKey) -> list[str]:
         [table.schema, table.name],
     )
     return [name for (name,) in rows]
+
+
+def _with_other_value(conn: Connection[Any], table: TableKey, copy: TableKey, column: str) -> int:
+    """By their text: not every type has an equality."""
+    same = sql.SQL(" AND ").join(sql.SQL("theirs.{0} = ours.{0}").format(ident(key)) for key in key_of(conn, copy))
+    question = sql.SQL(
+        "SELECT count(*) FROM {} AS ours JOIN {} AS theirs ON {} WHERE ours.{column}::text IS DISTINCT FROM theirs.{column}::text"
+    ).format(table_ident(table), table_ident(copy), same, column=ident(column))
+    row = conn.execute(question).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _without_partner(conn: Connection[Any], table: TableKey, other: TableKey, key: list[str]) -> int:

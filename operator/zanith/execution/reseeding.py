@@ -35,22 +35,21 @@ class Reseeded:
     sequence: str
     old: int
     new: int
+    problem: StepFailed | None = None
+    """Why it could not be moved; those of other columns are."""
 
 
 def reseed(session: Session, name: str, schema: str, *, dry_run: bool = False) -> list[Reseeded]:
     """Put every sequence of the table's columns beyond the greatest value of its column. Nothing is done in a rehearsal.
 
-    Raises SpecError where there is no such table, StepFailed where a sequence ends before that value, NotYet or Stopped.
+    One that ends before that value, or may not be moved, does not keep the others. Raises SpecError where there is no such
+    table, StepFailed, NotYet or Stopped.
     """
     doing = f"reseeding {name}"
     try:
         table = _table(session, name, schema)
-        moved = []
-        for sequence in owned_sequences(session.conn, table):
-            with watched(session.conn, session.stop):
-                last = last_in_column(session.conn, table, sequence)
-            moved.append(_moved(session, table, sequence, last, dry_run=dry_run))
-        return moved
+        found = owned_sequences(session.conn, table)
+        return [_tried(session, table, sequence, dry_run=dry_run) for sequence in found]
     except psycopg.Error as error:
         session.fail(error, doing)
 
@@ -66,14 +65,29 @@ def _table(session: Session, name: str, schema: str) -> TableKey:
             raise SpecError(f"{name} can be {' or '.join(map(str, found))}; give another --schema")
 
 
+def _tried(session: Session, table: TableKey, sequence: OwnedSequence, *, dry_run: bool) -> Reseeded:
+    try:
+        try:
+            with watched(session.conn, session.stop):
+                last = last_in_column(session.conn, table, sequence)
+            return _moved(session, table, sequence, last, dry_run=dry_run)
+        except psycopg.Error as error:
+            session.fail(error, f"reseeding {sequence.key}")
+    except StepFailed as problem:
+        return Reseeded(sequence.column, str(sequence.key), 0, 0, problem)
+
+
 def _moved(session: Session, table: TableKey, sequence: OwnedSequence, last: int | None, *, dry_run: bool) -> Reseeded:
     old = next_value(session.conn, sequence)
     if last is None or sequence.beyond(last, old):
         return Reseeded(sequence.column, str(sequence.key), old, old)
     if not sequence.fits(last):
+        end = sequence.greatest if sequence.increment > 0 else sequence.least
+        beyond = last > end if sequence.increment > 0 else last < end
+        has = "has a value beyond that" if beyond else "has come so far that there is no next one"
         raise StepFailed(
-            f"sequence {sequence.key} ends at {sequence.greatest if sequence.increment > 0 else sequence.least}, and "
-            f"column {table}.{sequence.column} has a value beyond what it can give; give it a greater type or range first"
+            f"sequence {sequence.key} ends at {end}, and column {table}.{sequence.column} {has}; give it a greater type or "
+            "range first"
         )
     if dry_run:
         return Reseeded(sequence.column, str(sequence.key), old, last + sequence.increment)

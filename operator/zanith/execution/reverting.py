@@ -1,8 +1,8 @@
 """Takes a migration back, or its last steps: last one first, from the ledger, whatever the spec says by now.
 
 Looks at every step before it touches the first: one that cannot be taken back, or whose artifact is gone or was changed,
-refuses the whole. What a look at the data decides (NULLs where NOT NULL was) is decided when the step's turn comes, for
-the steps after it are in the way until then.
+refuses the whole. What a look at the data decides (NULLs where NOT NULL was) is asked then too, where no step that is taken back before can
+change the answer; else when the step's turn comes, for the steps after it are in the way until then.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from dataclasses import replace
 from zanith.core.errors import Conflict, Refusal
 from zanith.execution.assignment import Progress
 from zanith.execution.backfilling import LANE
+from zanith.execution.looking_ahead import LookAhead
 from zanith.execution.session import Session
 from zanith.execution.steps import CURSOR_LANE, walk_lane
-from zanith.execution.undoing import UNDO_LANE, check_undoable, undo_step
+from zanith.execution.still_there import check_kept, check_shadow
+from zanith.execution.under_way import check_not_being_restored
+from zanith.execution.undoing import UNDO_LANE, check_fits, check_undoable, kept_by, undo_step
 from zanith.ledger.reading import check_shape, read_migration
 from zanith.ledger.records import Checkpoint, FrozenPlan, MigrationRecord
 from zanith.planning.plan import PlannedStep
@@ -55,15 +58,20 @@ def revert(session: Session, *, steps: int | None = None, retry: str = "") -> Mi
     return _read(session)
 
 
-def look(session: Session, *, steps: int | None = None) -> list[tuple[PlannedStep, Refusal | Conflict | None]]:
-    """What `revert` would take back, the last step first, each with what speaks against it without a look at the data.
-    Records nothing. Raises Conflict where the migration never began, or a step is half done."""
+def look(
+    session: Session, *, steps: int | None = None, ahead: LookAhead | None = None, ask_data: bool = True
+) -> list[tuple[PlannedStep, Refusal | Conflict | None]]:
+    """What `revert` would take back, the last step first, each with what speaks against it; the data is asked where no
+    step before it in the list, or in those that `ahead` has seen, can change the answer; not without `ask_data`, where
+    `revert` follows at once, which asks the same and records a refusal. Records nothing. Raises Conflict where the
+    migration never began, or a step is half done."""
     record, frozen = _begun(session, settle=False)
     _check_not_half_done(session, frozen, record)
     found: list[tuple[PlannedStep, Refusal | Conflict | None]] = []
+    ahead = ahead or LookAhead()
     for step in steps_back(frozen, record, steps):
         try:
-            _check(session, step)
+            _check(session, step, ahead, ask_data=ask_data)
         except (Refusal, Conflict) as error:
             found.append((step, error))
         else:
@@ -113,7 +121,7 @@ def finish_undo(session: Session, record: MigrationRecord) -> MigrationRecord:
 def _has_moved(checkpoint: Checkpoint) -> bool:
     """Whether an undo has passed a statement, or rows of a walk."""
     if checkpoint.lane == UNDO_LANE:
-        return (checkpoint.cursor["statement"], checkpoint.cursor["state"]) != (1, "pending")
+        return checkpoint.has_moved
     return walk_lane(UNDO_LANE, 99) <= checkpoint.lane < walk_lane(UNDO_LANE, 0)
 
 
@@ -124,7 +132,7 @@ def _check_not_half_done(session: Session, frozen: FrozenPlan, record: Migration
         if step.index in record.done:
             continue
         found = session.ledger.read_checkpoint(session.migration_id, step.index, CURSOR_LANE)
-        if found is not None and (found.cursor["statement"], found.cursor["state"]) != (1, "pending"):
+        if found is not None and found.has_moved:
             raise Conflict(
                 f"step {step.index} {step.kind} of {step.target} is half done (statement {found.cursor['statement']} of "
                 f"{len(step.statements)}); let it come to its end first: set state: Applied and the annotation "
@@ -135,19 +143,29 @@ def _check_not_half_done(session: Session, frozen: FrozenPlan, record: Migration
 
 
 def _check_all(session: Session, frozen: FrozenPlan, back: list[PlannedStep], retry: str) -> None:
+    ahead = LookAhead()
     for step in back:
         try:
-            _check(session, step)
+            _check(session, step, ahead, ask_data=True)
         except Refusal as refused:
             _record(session, frozen, refused, retry)
             raise
 
 
-def _check(session: Session, step: PlannedStep) -> None:
-    if session.ledger.read_checkpoint(session.migration_id, step.index, UNDO_LANE) is None:
-        # Otherwise it was looked at before, and has begun.
-        with translated(f"looking at step {step.index} {step.kind}", step=step.index):
+def _check(session: Session, step: PlannedStep, ahead: LookAhead, *, ask_data: bool) -> None:
+    begun = session.ledger.read_checkpoint(session.migration_id, step.index, UNDO_LANE)
+    with translated(f"looking at step {step.index} {step.kind}", step=step.index):
+        check_not_being_restored(session, step)
+        may_ask = ahead.may_ask(step)
+        if begun is None or not begun.has_moved:
+            # Otherwise it was looked at before, and has begun.
+            kept = kept_by(session, step)
+            check_shadow(session.conn, kept, step=step.index)
+            if may_ask:
+                check_kept(session.conn, kept, begun=False, step=step.index)
             check_undoable(session, step)
+            if may_ask and ask_data:
+                check_fits(session, step)
 
 
 def _record(session: Session, frozen: FrozenPlan, refused: Refusal, retry: str) -> None:

@@ -16,9 +16,10 @@ from zanith.core.identifiers import TableKey, fit, ident
 from zanith.core.sql import raw, render
 from zanith.core.statement import Statement
 from zanith.execution.session import Session
-from zanith.ledger.records import RECIPE_DIGITS, Artifact, recipe_checksum
+from zanith.ledger.records import RECIPE_DIGITS, Artifact, recipe_checksum, undo_checksum
 from zanith.operations.archive_restore import checksum_query
 from zanith.operations.keep_table import SHADOW
+from zanith.operations.step_context import Undo
 
 # What printing a row as text depends on.
 _PINNED = {
@@ -39,17 +40,17 @@ def seal(session: Session, statement: Statement) -> None:
     session.ledger.seal_artifact(session.migration_id, statement.seals, rows=rows, digest=digest)
 
 
-def verify(conn: Connection[Any], artifact: Artifact) -> None:
-    """Compare what is kept with what was recorded of it. Raises Conflict (ChecksumMismatch).
-
-    An artifact that was recorded before checksums were, or whose step died before it was sealed, has nothing to compare.
+def verify(conn: Connection[Any], artifact: Artifact, undo: Undo) -> None:
+    """Compare what is kept, its recovery SQL and the undo that would be executed with what was recorded of them. Raises
+    Conflict (ChecksumMismatch); also where a part was never recorded that the kind of artifact has.
     """
-    if artifact.checksum is None:
-        return
-    recorded, recipe = artifact.checksum[:-RECIPE_DIGITS], artifact.checksum[-RECIPE_DIGITS:]
-    if recipe != recipe_checksum(artifact.recovery_sql):
-        raise changed(artifact, "its recovery SQL")
-    if recorded and artifact.physical_name is not None:
+    half = RECIPE_DIGITS // 2
+    recorded, recipe = (artifact.checksum or "")[:-RECIPE_DIGITS], (artifact.checksum or "")[-RECIPE_DIGITS:]
+    if recipe[:half] != recipe_checksum(artifact.recovery_sql):
+        raise changed(artifact, "the recovery SQL")
+    if recipe[half:] != undo_checksum(undo):
+        raise changed(artifact, "the undo in the stored plan")
+    if artifact.artifact_type == "archive_column" and artifact.physical_name is not None:
         query = render(checksum_query(TableKey(SHADOW, artifact.physical_name)))
         with conn.transaction():
             _, found = _measured(conn, query)
@@ -76,9 +77,9 @@ def _exists(conn: Connection[Any], name: str) -> bool:
 
 def changed(artifact: Artifact, what: str) -> Conflict:
     """The refusal to restore from what is not what was kept."""
-    assert artifact.checksum is not None
+    recorded = f"{artifact.checksum[:7]}…" if artifact.checksum else "nothing"
     return Conflict(
-        f"archive checksum changed since archive time (recorded {artifact.checksum[:7]}…): {what} of artifact "
+        f"archive checksum changed since archive time (recorded {recorded}): {what} of artifact "
         f"{artifact.id} is not what was kept; nothing was touched. Look at it with `zanith recover inspect` and "
         "`zanith recover export`, and restore it by hand if it is right",
         reason="ChecksumMismatch",

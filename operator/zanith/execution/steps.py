@@ -27,6 +27,7 @@ from zanith.execution.probing import ask_all
 from zanith.execution.sealing import seal
 from zanith.execution.session import Session
 from zanith.execution.watching import watched
+from zanith.operations.step_context import Undo
 from zanith.planning.plan import PlannedStep
 from zanith.postgres.locks import being_built, drop_index_concurrently
 
@@ -100,7 +101,7 @@ class StepRun:
             else:
                 self._run_locked(number, statements, after, last=last)
         except StepFailed:
-            self._clean_up(first)
+            self._clean_up(number, first)
             raise
         self.session.tell(replace(told, event="statement_finished"))
 
@@ -260,6 +261,7 @@ class StepRun:
             draft,
             retention=self.session.retention,
             row_count=estimate,
+            undo=self.step.undo if self.lane == CURSOR_LANE else Undo(),
         )
 
     def _ask(self, numbers: range) -> None:
@@ -273,16 +275,22 @@ class StepRun:
         self.session.lock_table(statement.on[0], statement.lock)
         ask_all(self.session, self.step, probes, briefly=not heavy)
 
-    def _clean_up(self, statement: Statement) -> None:
-        """Take back what a step that failed for good did so far, and let a retry begin at its first statement."""
+    def _clean_up(self, number: int, statement: Statement) -> None:
+        """Take back what the failed statement and those that belong to it did, and let a retry begin there; walks on the
+        way too, for what they have done is taken back as well."""
         if not statement.cleanup or self.session.conn.broken:
             return
+
+        earlier = [n for n, _ in _numbered(self.step.statements) if n < number]
+        again = [1, *earlier][-statement.takes_back :][0] if earlier else 1
+        walks = [walk_lane(self.lane, n) for n in range(again, number + 1)]
 
         def attempt(_patient: bool) -> None:
             with self._cursor_kept(), self.session.conn.transaction():
                 for text in statement.cleanup:
                     self.session.conn.execute(raw(text))
-                self._move({"statement": 1, "state": "pending"}, last=False)
+                self.session.ledger.forget_walks(self.session.migration_id, self.step.index, walks)
+                self._move({"statement": again, "state": "pending"}, last=False)
 
         try:
             with_lock_attempts(self.session, statement.on, Lock.ACCESS_EXCLUSIVE, self._waiting, attempt)

@@ -18,6 +18,7 @@ from zanith.execution.probing import ask, ask_all, counted
 from zanith.execution.sealing import put_aside, verify
 from zanith.execution.session import Session
 from zanith.execution.steps import StepRun
+from zanith.execution.still_there import check_back, check_kept, check_same_table, oid_of_table
 from zanith.ledger.records import Artifact
 from zanith.operations.step_context import Undo
 from zanith.operations.undo_renamed import undo_renamed
@@ -29,7 +30,7 @@ UNDO_LANE = -2
 RESTORE_LANE = -3
 """That of a restore."""
 _CHOICE = 10
-"""Times a cursor's lane: the lane that says which way back was chosen."""
+"""Times a cursor's lane: its `choice_lane`."""
 
 
 def kept_by(session: Session, step: PlannedStep) -> tuple[Artifact, ...]:
@@ -42,6 +43,14 @@ def check_undoable(session: Session, step: PlannedStep) -> None:
     """What is known without a look at the data: raises Refusal where there is no way back, or nothing to go back with,
     and Conflict where what was kept is not what it was."""
     kept = kept_by(session, step)
+    drafts = [s.artifact for s in step.statements if s.artifact is not None]
+    if len(kept) < len(drafts):
+        raise Conflict(
+            f"what step {step.index} {step.kind} of {session.migration_id} kept is not in _zanith_migration_artifacts any "
+            "more; nothing can be compared with what was recorded, so nothing was touched: put the row back, or bring it "
+            "back by hand",
+            step=step.index,
+        )
     for artifact in kept:
         if artifact.physical_name is None and artifact.restored_at is None:
             raise _refused(step, f"what it kept was purged ({artifact.id})")
@@ -49,7 +58,7 @@ def check_undoable(session: Session, step: PlannedStep) -> None:
         raise _refused(step, step.undo.refused)
     for artifact in kept:
         if artifact.holds_data:
-            verify(session.conn, artifact)
+            verify(session.conn, artifact, step.undo)
 
 
 def way_back(session: Session, step: PlannedStep) -> Undo:
@@ -63,29 +72,53 @@ def way_back(session: Session, step: PlannedStep) -> Undo:
 
 def chosen_undo(session: Session, step: PlannedStep, lane: int = UNDO_LANE) -> Undo:
     """The way back that fits the data as it is now; the one that was begun, where one was. Raises Refusal where there is
-    none."""
-    check_undoable(session, step)
+    none, Conflict where what was kept is not there any more, or its place is taken."""
     kept = kept_by(session, step)
-    undo = _of_renamed(step, kept)
-    begun = session.ledger.read_checkpoint(session.migration_id, step.index, lane)
-    choice = session.ledger.open_checkpoint(session.migration_id, step.index, lane * _CHOICE, {"otherwise": 0}).cursor
-    if begun is not None and begun.cursor["statement"] > 1:
+    found = session.ledger.read_checkpoint(session.migration_id, step.index, lane)
+    begun = found is not None and found.has_moved
+    check_kept(session.conn, kept, begun=begun, step=step.index)
+    check_undoable(session, step)
+    undo, oid = _of_renamed(step, kept), oid_of_table(session.conn, kept)
+    choice = session.ledger.open_checkpoint(
+        session.migration_id, step.index, choice_lane(lane), {"otherwise": 0, "oid": oid}
+    ).cursor
+    if begun:
+        check_same_table(choice.get("oid"), oid, kept, step.index)
         return _alternative(undo, choice["otherwise"])
     if kept and all(artifact.restored_at is not None for artifact in kept):
         return Undo()  # `zanith recover` has brought it back already
+    undo, taken = _fitting(session, step, undo, aloud=True)
+    chosen = {"otherwise": taken, "oid": oid}
+    if chosen != choice:
+        session.ledger.move_checkpoint(session.migration_id, step.index, choice_lane(lane), old=choice, new=chosen)
+    return undo
+
+
+def check_fits(session: Session, step: PlannedStep) -> None:
+    """What `chosen_undo` would refuse by a look at catalog and data as they are now; nothing is written."""
+    kept = kept_by(session, step)
+    if kept and all(artifact.restored_at is not None for artifact in kept):
+        return
+    check_kept(session.conn, kept, begun=False, step=step.index)
+    _fitting(session, step, _of_renamed(step, kept), aloud=False)
+
+
+def choice_lane(lane: int) -> int:
+    """Beside a cursor's lane: the one that says which way back was chosen, and into which table."""
+    return lane * _CHOICE
+
+
+def _fitting(session: Session, step: PlannedStep, undo: Undo, *, aloud: bool) -> tuple[Undo, int]:
+    """The alternative that the data allows, and its number."""
     taken = 0
     while undo.unless is not None and undo.otherwise is not None and ask(session, undo.unless, step):
-        if undo.otherwise.says:
+        if undo.otherwise.says and aloud:
             _say(session, step, undo.unless, undo.otherwise.says)
         undo, taken = undo.otherwise, taken + 1
     if undo.refused:
         raise _refused(step, undo.refused)
     ask_all(session, step, undo.probes)
-    if taken != choice["otherwise"]:
-        session.ledger.move_checkpoint(
-            session.migration_id, step.index, lane * _CHOICE, old=choice, new={"otherwise": taken}
-        )
-    return undo
+    return undo, taken
 
 
 def undo_step(session: Session, step: PlannedStep) -> None:
@@ -106,7 +139,7 @@ def restore_step(session: Session, step: PlannedStep, kind: str) -> None:
 
     with translated(f"restoring what step {step.index} {step.kind} kept", step=step.index):
         begun = session.ledger.read_checkpoint(session.migration_id, step.index, UNDO_LANE)
-        if begun is not None and (begun.cursor["statement"], begun.cursor["state"]) != (1, "pending"):
+        if begun is not None and begun.has_moved:
             raise Conflict(
                 f"step {step.index} {step.kind} of {session.migration_id} is being reverted; let that come to its end",
                 step=step.index,
@@ -121,6 +154,13 @@ def restore_alone(session: Session, back: PlannedStep, artifact: Artifact) -> No
         session.ledger.forget_lanes(session.migration_id, back.index, below=UNDO_LANE)
 
     with translated(f"restoring {artifact.id}", step=back.index):
+        begun = session.ledger.read_checkpoint(session.migration_id, back.index, RESTORE_LANE)
+        if begun is not None and begun.has_moved:
+            # Its cursor is another restore's: going on from there would skip the statement that is all there is.
+            raise Conflict(
+                f"a restore of what step {back.index} of {session.migration_id} kept is under way; finish that one first",
+                step=back.index,
+            )
         session.ledger.interrupt_leftovers()
         _carry_out(session, back, (artifact,), RESTORE_LANE, "done", settle)
 
@@ -148,6 +188,7 @@ def _carry_out(
     def settle() -> None:
         for artifact in kept:
             if artifact.holds_data:
+                check_back(session.conn, artifact)
                 ledger.restored(artifact.id)
                 put_aside(session, artifact)
         ledger.finish_attempt(attempt, outcome)

@@ -134,10 +134,19 @@ GROUP BY c.migration_id, c.step_index;
 -- Artifacts, newest first; without `everything`, those that still hold data and were not restored. Sizes are those of
 -- tables of their own, partitions included: what a soft-dropped column takes cannot be told from the rest of its table.
 SELECT a.id, a.migration_id, a.artifact_type, a.source_schema, a.source_table, a.source_column, a.physical_name,
-       a.row_count, size.bytes AS size, a.created_at, a.expires_at, a.restored_at, now() AS now
+       a.row_count, size.bytes AS size, a.created_at, a.expires_at, a.restored_at, now() AS now,
+       a.restored_at IS NULL AND a.physical_name IS NOT NULL
+       AND CASE a.artifact_type
+           WHEN 'soft_drop_column' THEN NOT EXISTS (
+               SELECT FROM pg_attribute col
+               JOIN pg_class t ON t.oid = col.attrelid
+               JOIN pg_namespace s ON s.oid = t.relnamespace
+               WHERE s.nspname = a.source_schema AND t.relname = a.source_table
+                 AND col.attname = a.physical_name AND NOT col.attisdropped)
+           ELSE size.found IS NULL END AS missing
 FROM {artifacts} a
 LEFT JOIN LATERAL (
-    SELECT pg_total_relation_size(c.oid)
+    SELECT c.oid AS found, pg_total_relation_size(c.oid)
            + coalesce((SELECT sum(pg_total_relation_size(part.relid))
                        FROM pg_partition_tree(c.oid) AS part
                        WHERE part.relid <> c.oid), 0)::bigint AS bytes

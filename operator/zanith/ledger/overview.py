@@ -64,6 +64,8 @@ class KeptArtifact:
     expires_at: datetime | None
     restored_at: datetime | None
     now: datetime
+    missing: bool = False
+    """Whether what it holds is not where it was put any more: somebody dropped it, or brought it back, by hand."""
 
     @property
     def source(self) -> str:
@@ -72,11 +74,14 @@ class KeptArtifact:
 
     @property
     def state(self) -> str:
-        """In the words of the resource's status: Live, Expiring, Expired, Restored or Purged. The first three hold data."""
+        """In the words of the resource's status: Live, Expiring, Expired, Restored or Purged, of which the first three hold
+        data; or Missing, where nobody knows what became of it."""
         if self.restored_at is not None:
             return "Restored"
         if self.physical_name is None:
             return "Purged"
+        if self.missing:
+            return "Missing"
         if self.expires_at is None or self.expires_at > self.now + EXPIRY_WARNING:
             return "Live"
         return "Expiring" if self.expires_at > self.now else "Expired"
@@ -196,6 +201,8 @@ def expiry_text(artifact: KeptArtifact) -> str:
             return f"restored {clock(artifact.restored_at)}"
         case "Purged":
             return "purged, gone for good"
+        case "Missing":
+            return "gone, or brought back, by hand"
     if artifact.expires_at is None:
         return "never"
     if artifact.state == "Expired":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from zanith.core.graph import DatabaseIdentity
 from zanith.core.identifiers import TableKey
+from zanith.operations.step_context import Undo
 from zanith.planning.plan import Plan
 from zanith.postgres.catalog_rows import SHADOW
 
@@ -19,7 +21,8 @@ REFUSED_PREFIX = "refused — "
 """How the error of a refusal begins: the page's words."""
 
 RECIPE_DIGITS = 32
-"""The last digits of an artifact's checksum cover its recovery SQL, those before them, where there are any, its data."""
+"""The last digits of an artifact's checksum cover the recipe it comes back by: half of them the recovery SQL, half the
+frozen undo. Those before them, where there are any, cover its data."""
 
 RESTORE_COLUMN, RESTORE_TABLE, PURGING = "restoreColumn", "restoreTable", "purgeArtifact"
 """Operation kinds of audit rows about what a step kept: the step itself stays as it is. `reading.sql` and `history.sql`
@@ -61,6 +64,11 @@ class Checkpoint:
     processed_rows: int
     status: str
     updated_at: datetime
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether a statement cursor has passed a statement, or begun one that cannot run in a transaction."""
+        return (self.cursor["statement"], self.cursor["state"]) != (1, "pending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +186,25 @@ class MigrationRecord:
 
 
 def recipe_checksum(recovery_sql: str) -> str:
-    """The part of an artifact's checksum that covers its recovery SQL."""
-    return hashlib.sha256(recovery_sql.encode()).hexdigest()[:RECIPE_DIGITS]
+    """The half of the recipe that covers the recovery SQL."""
+    return hashlib.sha256(recovery_sql.encode()).hexdigest()[: RECIPE_DIGITS // 2]
+
+
+def undo_checksum(undo: Undo) -> str:
+    """The half of the recipe that covers what the step's undo would execute: the frozen plan could be changed as well."""
+    return hashlib.sha256("\n".join(_undo_texts(undo)).encode()).hexdigest()[: RECIPE_DIGITS // 2]
+
+
+def _undo_texts(undo: Undo) -> Iterator[str]:
+    for statement in undo.statements:
+        walk = statement.backfill
+        yield (
+            statement.sql
+            if walk is None
+            else f"{statement.sql} {walk.schema}.{walk.table} {walk.copy} {walk.assignments}"
+        )
+    if undo.otherwise is not None:
+        yield from _undo_texts(undo.otherwise)
 
 
 def refusal_key(plan_hash: str, retry: str) -> str:

@@ -49,6 +49,15 @@ class Snapshot:
         return f"{'before' if self.phase == 'baseline' else 'after'} {self.migration_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A migration that worked on the database after a snapshot."""
+
+    migration_id: str
+    overwritten_at: datetime | None
+    """When the snapshot it left was replaced, for it was taken back and applied again since; None where it was not."""
+
+
 def read_snapshot(conn: Connection[Any], schema: str, name: str) -> Snapshot:
     """The snapshot `ID`, `ID@after` or `ID@baseline` of the ledger. Raises SpecError where there is none of that name,
     Conflict where it is of a newer format or no snapshot."""
@@ -78,7 +87,7 @@ def read_live(conn: Connection[Any], schema: str) -> Snapshot:
     return Snapshot(graph, row[0])
 
 
-def changed_since(conn: Connection[Any], schema: str, snapshot: Snapshot, at: datetime) -> list[str]:
+def changed_since(conn: Connection[Any], schema: str, snapshot: Snapshot, at: datetime) -> list[Later]:
     """Migrations that worked on the database after the snapshot and up to that moment."""
     given = {
         "at": at,
@@ -87,7 +96,7 @@ def changed_since(conn: Connection[Any], schema: str, snapshot: Snapshot, at: da
         "phase": snapshot.phase,
         "refused": REFUSED_PREFIX,
     }
-    return [row[0] for row in conn.execute(query("snapshots", "changed_since", schema), given)]
+    return [Later(*row) for row in conn.execute(query("snapshots", "changed_since", schema), given)]
 
 
 @contextmanager

@@ -33,8 +33,17 @@ SELECT EXISTS (SELECT FROM {steps} t WHERE t.migration_id = %(id)s)
     OR EXISTS (SELECT FROM {snapshots} s WHERE s.migration_id = %(id)s AND s.phase = 'plan');
 
 -- name: changed_since
--- Migrations that worked on the database between a snapshot and a later moment: of its own, only when taken back.
-SELECT DISTINCT t.migration_id
+-- Migrations that worked on the database between a snapshot and a later moment: of its own, only when taken back. With
+-- when a snapshot of it was overwritten after that moment: it was taken back and applied again.
+SELECT DISTINCT t.migration_id, (
+    SELECT s.captured_at
+    FROM {snapshots} s
+    WHERE s.migration_id = t.migration_id AND s.phase = 'after' AND s.captured_at > %(at)s
+      AND EXISTS (
+          SELECT FROM {steps} r
+          WHERE r.migration_id = s.migration_id AND r.status = 'reverted'
+            AND r.finished_at BETWEEN %(captured_at)s AND s.captured_at)
+) AS overwritten_at
 FROM {steps} t
 WHERE t.started_at <= %(at)s
   AND (t.finished_at IS NULL OR t.finished_at > %(captured_at)s)

@@ -17,7 +17,8 @@ from zanith.core.graph_json import graph_hash, graph_to_json
 from zanith.core.identifiers import TableKey
 from zanith.core.statement import ArtifactDraft
 from zanith.ledger.named_queries import query, schema_statements
-from zanith.ledger.records import Artifact, Checkpoint, Owner, recipe_checksum, refusal_key
+from zanith.ledger.records import Artifact, Checkpoint, Owner, recipe_checksum, refusal_key, undo_checksum
+from zanith.operations.step_context import Undo
 from zanith.operations.undo_renamed import script_renamed
 from zanith.planning.plan import Plan, PlannedStep
 
@@ -110,15 +111,22 @@ class Ledger:
         self._snapshot(migration_id, "summary", summary)
 
     def write_artifact(
-        self, migration_id: str, draft: ArtifactDraft, *, retention: timedelta | None, row_count: int | None
+        self,
+        migration_id: str,
+        draft: ArtifactDraft,
+        *,
+        retention: timedelta | None,
+        row_count: int | None,
+        undo: Undo,
     ) -> None:
-        """What was kept, in the transaction that took it away. `retention` None keeps it for ever."""
+        """What was kept, in the transaction that took it away. `retention` None keeps it for ever; `undo` is how the plan
+        would bring it back."""
         given = asdict(draft) | {
             "id": draft.identifier(migration_id),
             "migration_id": migration_id,
             "row_count": row_count,
             "retention": retention,
-            "checksum": recipe_checksum(draft.recovery_sql),
+            "checksum": recipe_checksum(draft.recovery_sql) + undo_checksum(undo),
         }
         self.conn.execute(query("writing", "artifact", self.schema), given)
 
@@ -156,6 +164,11 @@ class Ledger:
     def purged(self, artifact_id: str) -> None:
         """What was kept is gone, in the transaction that dropped it. The row stays, and says so."""
         self.conn.execute(query("writing", "purged", self.schema), {"id": artifact_id})
+
+    def forget_walks(self, migration_id: str, step_index: int, lanes: Sequence[int]) -> None:
+        """Checkpoints of walks whose work was taken back."""
+        given = {"migration_id": migration_id, "step_index": step_index, "lanes": list(lanes)}
+        self.conn.execute(query("writing", "forget_walks", self.schema), given)
 
     def forget_lanes(self, migration_id: str, step_index: int, *, below: int) -> None:
         """Checkpoints of a step in lanes below one: those of a restore that has come to its end."""

@@ -76,7 +76,7 @@ FOR UPDATE OF a;
 -- Where it is found from now on. Its id stays: that is what it was called when it was kept.
 -- Its checksum: that of the data, where there is one, and that of the new recovery SQL.
 UPDATE {artifacts}
-SET source_table = %(new)s, recovery_sql = %(recovery_sql)s, checksum = left(checksum, -32) || %(checksum)s
+SET source_table = %(new)s, recovery_sql = %(recovery_sql)s, checksum = left(checksum, -32) || %(checksum)s || right(checksum, 16)
 WHERE id = %(id)s;
 
 -- name: seal_artifact
@@ -134,6 +134,11 @@ WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s AND lane =
 -- name: forget_checkpoints
 -- A step that was taken back begins anew when it is applied again.
 DELETE FROM {checkpoints} WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s;
+
+-- name: forget_walks
+-- A walk whose work was taken back begins anew.
+DELETE FROM {checkpoints}
+WHERE migration_id = %(migration_id)s AND step_index = %(step_index)s AND lane = ANY (%(lanes)s);
 
 -- name: forget_lanes
 -- What a restore went by is of no use to another one.

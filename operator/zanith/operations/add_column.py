@@ -24,6 +24,7 @@ class AddColumn(Operation):
     """Add a column. A default that differs from row to row is set for new rows at once and backfilled for old ones."""
 
     kind: ClassVar[str] = "addColumn"
+    reaches_heirs: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
 
     table: Name
@@ -152,7 +153,9 @@ class AddColumn(Operation):
             comment=self.comment or None,
         )
         return ctx.graph.with_changed(
-            key, lambda t: t.with_column(column if t.key == key else replace(column, comment=None))
+            key,
+            lambda t: t.with_column(column if t.key == key else replace(column, comment=None)),
+            also=[k for k in ctx.heirs(key) if ctx.graph.column(k, self.column) is None],
         )
 
     @property

@@ -20,6 +20,7 @@ class AlterColumnNullable(Operation):
     """Make a column NOT NULL without scanning the table under a strong lock, or allow NULLs again."""
 
     kind: ClassVar[str] = "alterColumnNullable"
+    reaches_heirs: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -92,7 +93,9 @@ class AlterColumnNullable(Operation):
     def project(self, ctx: StepContext) -> SchemaGraph:
         key = self._key(ctx)
         ctx.column(key, self.column)
-        return ctx.graph.with_changed(key, lambda t: parts.with_not_null(t, self.column, not self.nullable))
+        return ctx.graph.with_changed(
+            key, lambda t: parts.with_not_null(t, self.column, not self.nullable), also=ctx.heirs(key)
+        )
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)

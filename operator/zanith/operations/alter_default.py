@@ -23,6 +23,7 @@ class AlterColumnDefault(Operation):
     """Give a column a default, or take it away. Rows that are there keep what they hold."""
 
     kind: ClassVar[str] = "alterColumnDefault"
+    reaches_heirs: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
 
     table: Name
@@ -82,11 +83,11 @@ class AlterColumnDefault(Operation):
         return (_set_default(self._key(ctx), self.column, value),)
 
     def undo(self, ctx: StepContext) -> Undo:
-        """The defaults as they were; those of partitions may have been others than the table's."""
+        """The defaults as they were; those of partitions and heirs may have been others than the table's."""
         key = self._key(ctx)
         old = ctx.column(key, self.column).default
         back = [_set_default(key, self.column, None if old is None else raw(old))]
-        for part in ctx.graph.partitions(key):
+        for part in (*ctx.graph.partitions(key), *ctx.heirs(key)):
             own = ctx.column(part, self.column).default
             if own != old:
                 value = None if own is None else raw(own)
@@ -102,7 +103,7 @@ class AlterColumnDefault(Operation):
             columns = (replace(c, default=default) if c.name == self.column else c for c in table.columns)
             return replace(table, columns=tuple(columns))
 
-        return ctx.graph.with_changed(key, change)
+        return ctx.graph.with_changed(key, change, also=ctx.heirs(key))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)

@@ -15,7 +15,7 @@ from zanith.core.identifiers import TableKey, ident, table_ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_expression, parse_type, printed, raw, render, same_expression
 from zanith.core.statement import Lock, Probe, ProbeKind, Statement, TableWork, Work
-from zanith.operations import parts, surroundings, type_dependents
+from zanith.operations import parts, per_row, surroundings, type_dependents
 from zanith.operations.advice import as_yaml
 from zanith.operations.casting import (
     Change,
@@ -41,6 +41,7 @@ class AlterColumnType(Operation):
     """Change a column's type. Where PostgreSQL has to rewrite the table, nobody can read or write it meanwhile."""
 
     kind: ClassVar[str] = "alterColumnType"
+    reaches_heirs: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
 
     table: Name
@@ -130,6 +131,13 @@ class AlterColumnType(Operation):
         column = ctx.column(key, self.column)
         change, work = self._change(ctx), self._work(ctx)
         new = self._new_type(ctx)
+        if not self._keeps_values:
+            yield Finding(
+                RiskLevel.DESTRUCTIVE,
+                ReasonCode.DROPS_COLUMN_WITH_DATA,
+                f"`using` does not name {what}: no value of it is kept, and none can be brought back",
+                safer=f"name {printed(self.column)} in `using`; or softDropColumn, and addColumn with a default",
+            )
         if change.narrows:
             yield Finding(
                 RiskLevel.HIGH,
@@ -223,15 +231,20 @@ class AlterColumnType(Operation):
         )
         analyze = sql.SQL("ANALYZE {} ({})").format(table_ident(key), ident(self.column))
         first = self._locked_first(ctx)
+        done = work[0].work if work else Work.CATALOG
+        calling, slowly = per_row.slow_indexes(type_dependents.built_anew(ctx.graph, key, self.column, done))
+        checking = any(map(per_row.calls, type_dependents.checked_again(ctx.graph, key, self.column, done)))
         return (
             *first,
             Statement(
                 sql=parts.alter_table(key, action),
                 lock=Lock.ACCESS_EXCLUSIVE,
                 on=(key, *type_dependents.foreign_keys(ctx.graph, key, self.column)),
-                work=work[0].work if work else Work.CATALOG,
+                work=done,
                 with_previous=bool(first),
                 works_on=work,
+                calls_functions=calling or checking or (using is not None and self._using_calls),
+                builds_slowly=slowly,
             ),
             Statement(sql=render(analyze), lock=Lock.SHARE_UPDATE_EXCLUSIVE, on=(key,), work=Work.SCAN),
         )
@@ -317,7 +330,7 @@ class AlterColumnType(Operation):
             columns = (replace(c, type=new, collation=collation) if c.name == self.column else c for c in table.columns)
             return replace(table, columns=tuple(columns))
 
-        return ctx.graph.with_changed(key, change)
+        return ctx.graph.with_changed(key, change, also=ctx.heirs(key))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -339,6 +352,15 @@ class AlterColumnType(Operation):
     def _using_is_plain(self) -> bool:
         using = self.using
         return using is not None and any(same_expression(using, cast) for cast in plain_casts(self.column, self.type))
+
+    @property
+    def _using_calls(self) -> bool:
+        return self.using is not None and per_row.calls_functions(parse_expression(self.using).functions)
+
+    @property
+    def _keeps_values(self) -> bool:
+        """Whether the new values are made of the old ones, as far as the text shows; the table's name is the whole row."""
+        return self.using is None or bool({self.column, self.table} & parse_expression(self.using).columns)
 
     def _change(self, ctx: StepContext) -> Change:
         column = ctx.column(self._key(ctx), self.column)

@@ -69,6 +69,13 @@ class ArchiveColumn(Operation):
                     f"{what} would be kept by {part.name}, whose type {part.type} is not PostgreSQL's own; use "
                     "softDropColumn instead"
                 )
+        for child in ctx.facts.inheritors.get(table.key, ()):
+            yield (
+                f"{child} inherits from {table.key}: its rows have no key of their own here, and no trigger of ours; use "
+                "softDropColumn instead"
+            )
+        if any(table.key in children for children in ctx.facts.inheritors.values()):
+            yield f"{table.key} inherits from another table; what it inherits cannot be dropped: use softDropColumn instead"
         yield from archive_restore.unbuildable(ctx, table, self.column)
 
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
@@ -95,7 +102,7 @@ class ArchiveColumn(Operation):
         return (
             *_made(table, copy, self.column, sync, family, cleanup),
             _copied(table, copy, self.column, cleanup),
-            *self._dropped(ctx, table, copy, sync, family),
+            *self._dropped(ctx, table, copy, sync, family, cleanup),
             _sealed(copy),
         )
 
@@ -106,6 +113,7 @@ class ArchiveColumn(Operation):
         copy: TableKey,
         sync: sync_triggers.SyncTriggers,
         family: tuple[TableKey, ...],
+        cleanup: tuple[str, ...],
     ) -> Iterator[Statement]:
         """Triggers and column go, and the artifact is recorded, in one transaction."""
         locked = (*family, *referenced_tables(ctx.graph, table.key, self.column))
@@ -126,6 +134,8 @@ class ArchiveColumn(Operation):
                 on=locked,
                 with_previous=number > 0,
                 artifact=artifact if text == drop else None,
+                cleanup=cleanup,
+                takes_back=2,
             )
 
     def undo(self, ctx: StepContext) -> Undo:

@@ -69,12 +69,12 @@ def recovery_sql(table: Table, name: str, copy: TableKey) -> str:
 def checksum_query(copy: TableKey) -> sql.Composed:
     """Rows and checksum of a table in one pass, whatever their order: each row's MD5, as two numbers, added up.
 
-    Rows are printed as text: whoever asks pins the settings that printing depends on.
+    Rows are printed as text: whoever asks pins the settings that printing depends on. No column has the row's name.
     """
     return sql.SQL(
         "SELECT count(*), md5(concat_ws(':', count(*), sum(h.high), sum(h.low))) FROM ("
         "SELECT ('x' || left(m.digest, 16))::bit(64)::bigint AS high, ('x' || right(m.digest, 16))::bit(64)::bigint AS low "
-        "FROM (SELECT md5(kept::text) AS digest FROM {} AS kept) AS m) AS h"
+        "FROM (SELECT md5(_zanith_row::text) AS digest FROM {} AS _zanith_row) AS m) AS h"
     ).format(table_ident(copy))
 
 
@@ -142,7 +142,10 @@ def _builders(ctx: StepContext, table: Table, name: str) -> Iterator[tuple[str, 
     on = {"schema_name": table.schema}
     for index in table.indexes:
         if name in index.columns:
-            yield f"index {index.name}", DropIndex(**on, name=index.name).undo(ctx)
+            undo = DropIndex(**on, name=index.name).undo(ctx)
+            if table.partition_key is not None:
+                undo = Undo(refused="PostgreSQL builds no index of a partitioned table concurrently")
+            yield f"index {index.name}", undo
     for constraint in table.constraints:
         if name not in constraint.columns:
             continue

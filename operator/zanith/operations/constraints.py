@@ -200,7 +200,8 @@ class DropUnique(Operation):
         )
         built = uniqueness.build_and_attach(table.key, self.name, unique)
         identity = uniqueness.identity_again(ctx, table.key, self.name)
-        return Undo(statements=(*built, *identity), probes=(probe,))
+        comment = parts.constraint_comment_again(table.key, constraint)
+        return Undo(statements=(*built, *identity, *comment), probes=(probe,))
 
     def project(self, ctx: StepContext) -> SchemaGraph:
         table = ctx.table(self._key(ctx))

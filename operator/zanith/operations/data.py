@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from zanith.core.identifiers import TableKey
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import finishing_column, parse_expression
 from zanith.core.statement import Statement
-from zanith.operations import parts, surroundings
+from zanith.operations import key_changes, parts, surroundings
 from zanith.operations.operation import Name, Operation, SqlCondition, SqlExpression
 from zanith.operations.step_context import StepContext, Undo
 
@@ -21,6 +22,7 @@ class Backfill(Operation):
     """Change rows in batches, each exactly once, whatever dies in between."""
 
     kind: ClassVar[str] = "backfill"
+    reaches_heirs: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
 
     table: Name
@@ -55,12 +57,15 @@ class Backfill(Operation):
     def findings(self, ctx: StepContext) -> Iterator[Finding]:
         key = self._key(ctx)
         yield Finding(RiskLevel.MEDIUM, ReasonCode.REQUIRES_BACKFILL, f"rows of {key} are rewritten in batches")
+        yield from key_changes.findings(ctx.graph, key, self.set_)
         yield from surroundings.update_findings(ctx, key)
 
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         table = ctx.table(self._key(ctx))
         finished_by = finishing_column(self.where, dict(self.set_), ctx.facts.volatile_functions)
-        return (parts.walk(table, dict(self.set_), self.where, finished_by=finished_by),)
+        walk = parts.walk(table, dict(self.set_), self.where, finished_by=finished_by)
+        also = dict.fromkeys(found.table for found in key_changes.reached(ctx.graph, table.key, self.set_))
+        return (replace(walk, on=tuple(dict.fromkeys((table.key, *also)))),)
 
     def undo(self, ctx: StepContext) -> Undo:
         """Nothing, where this migration added the columns: they go with the undo of the step that added them."""

@@ -25,6 +25,7 @@ class DropColumn(Operation):
     """Drop a column and its data for good. No artifact is kept: prefer softDropColumn."""
 
     kind: ClassVar[str] = "dropColumn"
+    reaches_heirs: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -73,7 +74,7 @@ class DropColumn(Operation):
 
     def project(self, ctx: StepContext) -> SchemaGraph:
         key = ctx.table(self._key(ctx)).key
-        return ctx.graph.with_changed(key, lambda t: t.without_column(self.column))
+        return ctx.graph.with_changed(key, lambda t: t.without_column(self.column), also=ctx.heirs(key))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -83,6 +84,7 @@ class SoftDropColumn(Operation):
     """Take a column away from applications at once, but keep it: renamed aside, with an artifact to get it back by."""
 
     kind: ClassVar[str] = "softDropColumn"
+    reaches_heirs: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -143,7 +145,9 @@ class SoftDropColumn(Operation):
     def project(self, ctx: StepContext) -> SchemaGraph:
         """Renamed wherever it is named, policies and foreign keys of other tables included; then out of sight."""
         table = ctx.table(self._key(ctx))
-        return out_of_sight(ctx.graph, table.key, self.column, physical_name(ctx, self.column))
+        return out_of_sight(
+            ctx.graph, table.key, self.column, physical_name(ctx, self.column), also=ctx.heirs(table.key)
+        )
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)
@@ -184,12 +188,15 @@ def soft_drop(ctx: StepContext, key: TableKey, column: str, *, aside: str = "") 
     return (rename, *lifted, *older)
 
 
-def out_of_sight(graph: SchemaGraph, key: TableKey, column: str, aside: str) -> SchemaGraph:
+def out_of_sight(
+    graph: SchemaGraph, key: TableKey, column: str, aside: str, *, also: tuple[TableKey, ...] = ()
+) -> SchemaGraph:
     """The graph once the column is renamed aside: what names it names it so, and the graph has it no more."""
     if graph.column(key, column) is None:
         return graph
-    renamed = column_renamed(graph, key, column, aside).with_changed(key, lambda t: t.without_column(aside))
-    hidden = {(table, aside) for table in (key, *graph.partitions(key))}
+    renamed = column_renamed(graph, key, column, aside, also=also)
+    renamed = renamed.with_changed(key, lambda t: t.without_column(aside), also=also)
+    hidden = {(table, aside) for table in (key, *graph.partitions(key), *also)}
     views = tuple(replace(v, depends_on=tuple(d for d in v.depends_on if d not in hidden)) for v in renamed.views)
     return replace(renamed, views=views)
 

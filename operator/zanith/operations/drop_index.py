@@ -13,10 +13,11 @@ from pydantic import Field
 from zanith.core.definitions import read_index
 from zanith.core.errors import SpecError
 from zanith.core.graph import Index, SchemaGraph, Table
+from zanith.core.identifiers import ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import concurrently, raw
 from zanith.core.statement import Statement
-from zanith.operations import uniqueness
+from zanith.operations import parts, uniqueness
 from zanith.operations.operation import Name, Operation
 from zanith.operations.step_context import StepContext, Undo, nearest
 
@@ -85,7 +86,12 @@ class DropIndex(Operation):
         if shape is None:
             return Undo(refused=f"the definition of index {self.target(ctx)} is too deep to be made CONCURRENTLY")
         build = uniqueness.build_index(table.key, index.name, concurrently(index.definition))
-        statements = (build, *uniqueness.identity_again(ctx, table.key, index.name))
+        named = ident(table.schema, index.name)
+        statements = (
+            build,
+            *uniqueness.identity_again(ctx, table.key, index.name),
+            *parts.comment_again(table.key, "INDEX", named, index.comment, with_previous=False),
+        )
         if not index.unique:
             return Undo(statements=statements)
         probe = uniqueness.duplicates_probe(

@@ -257,13 +257,15 @@ class DropForeignKey(Operation):
 
     def undo(self, ctx: StepContext) -> Undo:
         table = ctx.table(self._key(ctx))
-        text = self._found(ctx).definition
+        found = self._found(ctx)
+        text = found.definition
         foreign = foreign_key_definition(text)
         checked = foreign.validated and foreign.enforced
         refused = next(referencing.partitioned_problems(ctx, table), "")
         if refused and checked:
             return Undo(refused=refused)
-        statements = referencing.add_foreign_key(ctx.graph, table.key, self.name, text)
+        made = referencing.add_foreign_key(ctx.graph, table.key, self.name, text)
+        statements = (*made, *parts.constraint_comment_again(table.key, found))
         if not checked or foreign.temporal:
             return Undo(statements=statements)
         return Undo(statements=statements, probes=(referencing.orphans_probe(ctx, table, foreign),))

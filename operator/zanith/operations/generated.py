@@ -15,7 +15,7 @@ from zanith.core.mentions import names_as_printed
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import Expression, parse_expression, parse_type, raw
 from zanith.core.statement import Lock, Statement, Work
-from zanith.operations import parts, surroundings
+from zanith.operations import parts, per_row, surroundings
 from zanith.operations.casting import catalog_type, enum_type
 from zanith.operations.operation import Name, Operation, SqlExpression, SqlType
 from zanith.operations.step_context import StepContext, Undo
@@ -35,6 +35,7 @@ class AddGeneratedColumn(Operation):
     """Add a column computed from others of its row: stored with it, or computed whenever it is read."""
 
     kind: ClassVar[str] = "addGeneratedColumn"
+    reaches_heirs: ClassVar[bool] = True
     rehearsed: ClassVar[bool] = True
 
     table: Name
@@ -127,10 +128,12 @@ class AddGeneratedColumn(Operation):
     def statements(self, ctx: StepContext) -> tuple[Statement, ...]:
         stored = self.storage is Storage.STORED
         # Always spelt out: 18 takes VIRTUAL where neither is said, and 15 does not know the word.
+        expression = parse_expression(self.expression)
+        calling, slowly = per_row.slow_indexes(ctx.table(self._key(ctx)).indexes)
         add = sql.SQL("ADD COLUMN {} {} GENERATED ALWAYS AS {} {}").format(
             ident(self.column),
             raw(self.type),
-            parse_expression(self.expression).composed,
+            expression.composed,
             sql.SQL("STORED" if stored else "VIRTUAL"),
         )
         return (
@@ -139,6 +142,8 @@ class AddGeneratedColumn(Operation):
                 lock=Lock.ACCESS_EXCLUSIVE,
                 on=(self._key(ctx),),
                 work=Work.REWRITE if stored else Work.CATALOG,
+                calls_functions=stored and (calling or per_row.calls_functions(expression.functions)),
+                builds_slowly=stored and slowly,
             ),
         )
 
@@ -155,7 +160,7 @@ class AddGeneratedColumn(Operation):
             default=names_as_printed(self.expression),
             generated="stored" if self.storage is Storage.STORED else "virtual",
         )
-        return ctx.graph.with_changed(key, lambda t: t.with_column(column))
+        return ctx.graph.with_changed(key, lambda t: t.with_column(column), also=ctx.heirs(key))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)

@@ -45,6 +45,9 @@ class Operation(SpecModel, ABC):
     """Whether it makes what PostgreSQL may refuse for reasons only it knows, such as a default of the wrong type: then
     what `project` says is asked of an empty copy of the table first (`zanith.postgres.rehearsing`)."""
 
+    reaches_heirs: ClassVar[bool] = False
+    """Whether its ALTER TABLE and UPDATE are done to tables that inherit (INHERITS) from its table too."""
+
     @abstractmethod
     def target(self, ctx: StepContext) -> str:
         """What it changes, for people: `public.users.email`."""

@@ -98,6 +98,23 @@ def drop_not_null(table: TableKey, column: str, *, with_previous: bool = False) 
     return brief(table, sql.SQL("ALTER COLUMN {} DROP NOT NULL").format(ident(column)), with_previous=with_previous)
 
 
+def comment_again(
+    table: TableKey, what: str, name: sql.Composable, comment: str | None, *, with_previous: bool = True
+) -> tuple[Statement, ...]:
+    """For an undo: the comment an object had before it was dropped, if any; `what` is a word of COMMENT ON."""
+    if comment is None:
+        return ()
+    text = sql.SQL("COMMENT ON {} {} IS {}").format(raw(what), name, sql.Literal(comment))
+    made = Statement(render(text), Lock.SHARE_UPDATE_EXCLUSIVE, on=(table,), with_previous=with_previous)
+    return (made,)
+
+
+def constraint_comment_again(table: TableKey, constraint: Constraint) -> tuple[Statement, ...]:
+    """The same, of a constraint; in a transaction of its own, for what it is on may have been validated in one."""
+    named = sql.SQL("{} ON {}").format(ident(constraint.name), table_ident(table))
+    return comment_again(table, "CONSTRAINT", named, constraint.comment, with_previous=False)
+
+
 SAMPLED_ROWS = 5
 """How many offending rows a probe shows the keys of."""
 

@@ -17,7 +17,7 @@ from zanith.core.graph import SchemaGraph
 from zanith.core.identifiers import TableKey, ident
 from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import SqlProblem, render
-from zanith.core.sql_statements import ParsedStatement, parse_query, parse_statements
+from zanith.core.sql_statements import ParsedStatement, nodes, parse_query, parse_statements
 from zanith.core.statement import Lock, QueryIsTrue, Statement, TableWork, Work
 from zanith.operations.judging.calls import unseen_code, with_made
 from zanith.operations.judging.judge import judge
@@ -127,7 +127,7 @@ class RawSql(Operation):
                 yield Finding(
                     RiskLevel.HIGH,
                     ReasonCode.FULL_SCAN_UNDER_LOCK,
-                    f"statement {j.number} works while {lock.value} on {table}, taken before, is held",
+                    f"statement {j.number} works while {lock.value} on {table}, taken before, is held{_for_how_long(j)}",
                     safer="give it a rawSql step of its own: the lock is then gone before it begins",
                 )
             if _of_unknown_size(statement, ctx):
@@ -258,7 +258,7 @@ def _executed(judged: tuple[Judged, ...], *, done_when: str | None = None) -> tu
                 transactional=verdict.transactional,
                 with_previous=j.number > 1,
                 work=verdict.work,
-                works_on=tuple(TableWork(table, verdict.work) for table in verdict.worked),
+                works_on=_worked_through(verdict, tuple(locks)),
                 done_when=asked,
                 elsewhere=verdict.elsewhere,
                 locks_itself=True,
@@ -276,6 +276,19 @@ def _held_before(judged: tuple[Judged, ...], number: int) -> Locks:
             for table, lock in j.verdict.locks.items():
                 held[table] = strongest([held.get(table, Lock.NONE), lock])
     return held
+
+
+def _worked_through(verdict: Verdict, locked: tuple[TableKey, ...]) -> tuple[TableWork, ...]:
+    """Tables that what it takes is told by; of work on none of them, as calls are, no time is foretold by those locked."""
+    if verdict.work is Work.CATALOG or verdict.worked:
+        return tuple(TableWork(table, verdict.work) for table in verdict.worked)
+    return tuple(TableWork(table, Work.CATALOG) for table in locked[:1])
+
+
+def _for_how_long(judged: Judged) -> str:
+    """That no size tells how long it works, where rows come from functions or it reads no table."""
+    calls = any(True for _ in nodes(judged.statement.tree, "range_function"))
+    return ", for how long cannot be told" if calls or not judged.verdict.worked else ""
 
 
 def _takes(verdict: Verdict) -> str:

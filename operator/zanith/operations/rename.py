@@ -93,6 +93,7 @@ class RenameColumn(Operation):
     """Give a column another name."""
 
     kind: ClassVar[str] = "renameColumn"
+    reaches_heirs: ClassVar[bool] = True
 
     table: Name
     """Name of the table."""
@@ -169,7 +170,7 @@ class RenameColumn(Operation):
         if table.column(self.column) is None and table.column(self.new_name) is not None:
             return ctx.graph
         ctx.column(table.key, self.column)
-        return column_renamed(ctx.graph, table.key, self.column, self.new_name)
+        return column_renamed(ctx.graph, table.key, self.column, self.new_name, also=ctx.heirs(table.key))
 
     def _key(self, ctx: StepContext) -> TableKey:
         return ctx.key(self.schema_name, self.table)

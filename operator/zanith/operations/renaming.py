@@ -7,7 +7,7 @@ sequences stay as they are, for PostgreSQL renames none of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -25,9 +25,12 @@ _PARTITION_KEY = ("CREATE TABLE t (c text) PARTITION BY ", "")
 _STATEMENT = ("", "")
 
 
-def column_renamed(graph: SchemaGraph, key: TableKey, old: str, new: str) -> SchemaGraph:
-    """The graph with the column renamed, in all partitions, and wherever it is named. Raises SqlProblem."""
-    targets = frozenset({key, *graph.partitions(key)})
+def column_renamed(
+    graph: SchemaGraph, key: TableKey, old: str, new: str, *, also: Iterable[TableKey] = ()
+) -> SchemaGraph:
+    """The graph with the column renamed, in all partitions and in what inherits from it (`also`), and wherever it is
+    named. Raises SqlProblem."""
+    targets = frozenset({key, *graph.partitions(key), *also})
     views = tuple(
         replace(v, depends_on=tuple(sorted((t, new if t in targets and c == old else c) for t, c in v.depends_on)))
         for v in graph.views

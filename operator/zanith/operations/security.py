@@ -265,7 +265,9 @@ class DropPolicy(_OnTable):
         return (_drop(self._key(ctx), self.name),)
 
     def undo(self, ctx: StepContext) -> Undo:
-        return Undo(statements=(_create(self._key(ctx), self._found(ctx)),))
+        key, policy = self._key(ctx), self._found(ctx)
+        named = sql.SQL("{} ON {}").format(ident(policy.name), table_ident(key))
+        return Undo(statements=(_create(key, policy), *parts.comment_again(key, "POLICY", named, policy.comment)))
 
     def project(self, ctx: StepContext) -> SchemaGraph:
         table = ctx.table(self._key(ctx))

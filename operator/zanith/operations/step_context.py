@@ -46,6 +46,16 @@ class StepContext:
             raise SpecError(self.missing_column(table, name), step=self.step_index)
         return found
 
+    def heirs(self, key: TableKey) -> tuple[TableKey, ...]:
+        """Tables that inherit from it (INHERITS), at any depth: what ALTER TABLE does to its columns it does to theirs."""
+        found: dict[TableKey, None] = {}
+        left = [key]
+        while left:
+            new = [k for k in self.facts.inheritors.get(left.pop(), ()) if k not in found]
+            found.update(dict.fromkeys(new))
+            left += new
+        return tuple(sorted(found))
+
     def size(self, key: TableKey) -> TableSize | None:
         return self.facts.sizes.get(key)
 

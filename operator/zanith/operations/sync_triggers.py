@@ -19,6 +19,7 @@ from zanith.operations.keep_table import SHADOW
 PREFIX = "_zanith_sync_"
 
 _BODY = """
+#variable_conflict use_column
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
         DELETE FROM {copy};

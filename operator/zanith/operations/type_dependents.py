@@ -147,6 +147,21 @@ def works_on(
     return (TableWork(key, work), *(TableWork(table, Work.BUILD) for table in checked))
 
 
+def built_anew(graph: SchemaGraph, key: TableKey, column: str, work: Work) -> list[Index]:
+    """Indexes of the table and its partitions that are built with it: all where the rows are written anew, else those
+    that use the column."""
+    if work not in (Work.BUILD, Work.REWRITE):
+        return []
+    indexes = [i for table in _concerned(graph, key) for i in table.indexes]
+    return [i for i in indexes if work is Work.REWRITE or column in i.columns]
+
+
+def checked_again(graph: SchemaGraph, key: TableKey, column: str, work: Work) -> list[str]:
+    """What the CHECKs that name the column ask of every row again, as expressions."""
+    found = [c for t in _concerned(graph, key) for c in t.constraints if c.kind == "check" and column in c.columns]
+    return [c.definition.removeprefix("CHECK ") for c in found if c.validated and work is not Work.CATALOG]
+
+
 def _work(ctx: StepContext, key: TableKey, column: str, change: Change, *, recollated: bool) -> Work:
     """What PostgreSQL does to the table and its partitions, beside the catalog."""
     if change.rewrites:

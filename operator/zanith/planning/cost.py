@@ -16,8 +16,8 @@ from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.statement import Lock, Statement, TableWork, Work
 
 # No faster than what was measured under load, on two cores that had more to do than they could (2 million rows, 307 MiB
-# with indexes; a quiet machine gave twice as much): a table that is worked through slower than predicted makes somebody
-# wait unwarned, one that is faster costs a second look.
+# with indexes; RESULTS.md, of a quiet machine, has two to three times as much): a table that is worked through slower than
+# predicted makes somebody wait unwarned, one that is faster costs a second look.
 ROWS_PER_S = {
     # Measured 8 million, of the cheapest check there is: IS NOT NULL. Expressions and wide rows cost several times that.
     Work.SCAN: 5_000_000,
@@ -34,6 +34,14 @@ BYTES_PER_S = {
     # Measured 38 MB, without fsync; a standby takes its part of disk and WAL.
     Work.REWRITE: 30_000_000,
 }
+
+# What functions of an expression cost, beside the work itself. Measured 12.6 MB and 26,000 rows, of documents of 500 bytes
+# (show_trgm; regexp_replace and to_tsvector 15 to 21 MB), and 450,000 rows of short texts; md5 is twenty times as fast, and
+# one that was written in PL/pgSQL may be slower than all of them.
+CALLING_ROWS_PER_S = 300_000
+CALLING_BYTES_PER_S = 15_000_000
+# Measured 32 MB (GIN) and 9 MB (GiST), both of trigrams, where a btree took 107.
+SLOW_BUILD = 5
 
 NOTICEABLE_S = 0.05
 HIGH_S = 1.0
@@ -80,6 +88,13 @@ def predicted_s(work: Work, size: TableSize) -> float:
     return max(by_rows, size.bytes / BYTES_PER_S[work])
 
 
+def extra_s(statement: Statement, size: TableSize) -> float:
+    """Seconds on top, for functions that are called for each row and for indexes that are slow to build."""
+    calls = max((size.rows or 0) / CALLING_ROWS_PER_S, size.bytes / CALLING_BYTES_PER_S)
+    build = predicted_s(Work.BUILD, size) * (SLOW_BUILD - (1 if statement.work is Work.BUILD else 0))
+    return (calls if statement.calls_functions else 0.0) + (build if statement.builds_slowly else 0.0)
+
+
 def blocking_findings(statements: Iterable[Statement], facts: Facts) -> Iterator[Finding]:
     """A finding for each statement that works while a strong lock is held, its own or one that its transaction took
     before; none where nobody waits, or where what it works through is new or small."""
@@ -87,7 +102,7 @@ def blocking_findings(statements: Iterable[Statement], facts: Facts) -> Iterator
     for statement in statements:
         held = (held if statement.with_previous else _Held()).and_of(statement)
         if held.lock.blocks_writes and statement.work is not Work.CATALOG:
-            shares = [_share(w, facts) for w in _worked(statement, facts)]
+            shares = [_share(w, statement, facts) for w in _worked(statement, facts)]
             if sum(s.seconds for s in shares) >= NOTICEABLE_S:
                 yield _finding(held, statement, shares)
 
@@ -95,9 +110,13 @@ def blocking_findings(statements: Iterable[Statement], facts: Facts) -> Iterator
 def _worked(statement: Statement, facts: Facts) -> list[TableWork]:
     """Each table it works through, once: views stand for what they read, tables for what inherits from them, and a
     partitioned table for its partitions."""
-    given = statement.works_on or tuple(TableWork(table, statement.work) for table in statement.on[:1])
+    given = _given(statement)
     found = dict.fromkeys(TableWork(t, w.work) for w in given for t in _tables(w.table, facts))
     return [w for w in found if not any(TableWork(above, w.work) in found for above in _above(w.table, facts))]
+
+
+def _given(statement: Statement) -> tuple[TableWork, ...]:
+    return statement.works_on or tuple(TableWork(table, statement.work) for table in statement.on[:1])
 
 
 def _tables(key: TableKey, facts: Facts) -> dict[TableKey, None]:
@@ -123,11 +142,14 @@ def _above(key: TableKey, facts: Facts) -> Iterator[TableKey]:
         table = facts.graph.table(table.partition_of)
 
 
-def _share(worked: TableWork, facts: Facts) -> _Share:
+def _share(worked: TableWork, statement: Statement, facts: Facts) -> _Share:
     size = facts.sizes.get(worked.table)
     if size is None:
         return _Share(worked.table, worked.work, 0.0, counted=True)
-    return _Share(worked.table, worked.work, predicted_s(worked.work, size), counted=size.rows is not None)
+    seconds = predicted_s(worked.work, size)
+    if worked.table in _tables(_given(statement)[0].table, facts):
+        seconds += extra_s(statement, size)
+    return _Share(worked.table, worked.work, seconds, counted=size.rows is not None)
 
 
 def _finding(held: _Held, statement: Statement, shares: list[_Share]) -> Finding:

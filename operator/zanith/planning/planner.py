@@ -110,10 +110,10 @@ def _plan_steps(
                 kind=operation.kind,
                 target=operation.target(ctx),
                 digest=step_digest(given),
-                statements=_locking_partitions(statements, facts.graph),
+                statements=_locking_all(statements, ctx, operation),
                 findings=(*operation.findings(ctx), *blocking_findings(statements, facts)),
                 probes=operation.probes(ctx),
-                undo=_undo_locking_partitions(operation.undo(ctx), facts.graph),
+                undo=_undo_locking_all(operation.undo(ctx), ctx, operation),
             )
         )
         facts = _after(operation, ctx)
@@ -139,14 +139,25 @@ def _without(graph: SchemaGraph, columns: Iterable[tuple[TableKey, str]]) -> Sch
     return graph
 
 
-def _locking_partitions(statements: tuple[Statement, ...], graph: SchemaGraph) -> tuple[Statement, ...]:
-    """What locks a partitioned table locks its partitions too, each in its turn."""
-    return tuple(
-        replace(s, on=tuple(dict.fromkeys(k for table in s.on for k in (table, *graph.partitions(table)))))
-        for s in statements
-    )
+def _locking_all(statements: tuple[Statement, ...], ctx: StepContext, operation: Operation) -> tuple[Statement, ...]:
+    """What locks a partitioned table locks its partitions too, each in its turn, and what changes columns of a table or
+    rows of it those of tables that inherit from it."""
+
+    def locked(statement: Statement, table: TableKey) -> tuple[TableKey, ...]:
+        heirs = _heirs(statement, table, ctx) if operation.reaches_heirs else ()
+        return (table, *ctx.graph.partitions(table), *heirs)
+
+    return tuple(replace(s, on=tuple(dict.fromkeys(k for t in s.on for k in locked(s, t)))) for s in statements)
 
 
-def _undo_locking_partitions(undo: Undo, graph: SchemaGraph) -> Undo:
-    otherwise = None if undo.otherwise is None else _undo_locking_partitions(undo.otherwise, graph)
-    return replace(undo, statements=_locking_partitions(undo.statements, graph), otherwise=otherwise)
+def _heirs(statement: Statement, table: TableKey, ctx: StepContext) -> tuple[TableKey, ...]:
+    """LOCK TABLE takes them of all of its tables, others only of the one they name; COMMENT and DROP TRIGGER take none."""
+    named = statement.backfill is not None or statement.sql.startswith(("ALTER TABLE ", "ANALYZE "))
+    if (named and statement.on[0] == table) or statement.sql.startswith("LOCK TABLE "):
+        return ctx.heirs(table)
+    return ()
+
+
+def _undo_locking_all(undo: Undo, ctx: StepContext, operation: Operation) -> Undo:
+    otherwise = None if undo.otherwise is None else _undo_locking_all(undo.otherwise, ctx, operation)
+    return replace(undo, statements=_locking_all(undo.statements, ctx, operation), otherwise=otherwise)

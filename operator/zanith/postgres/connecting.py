@@ -63,6 +63,7 @@ _SESSION = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
     "client_min_messages": "warning",
     "row_security": "off",
     "lock_timeout": LOCK_TIMEOUT,

@@ -11,7 +11,7 @@ from zanith.core.risk import Finding, ReasonCode, RiskLevel
 from zanith.core.sql import parse_type, printed
 from zanith.core.sql_statements import Tree, expression_text, type_text
 from zanith.core.statement import Lock, Work
-from zanith.operations.judging import columns, constraints, partitions
+from zanith.operations.judging import columns, constraints, partitions, sequences
 from zanith.operations.judging.calls import unseen_code
 from zanith.operations.judging.composites import judge_alter_type
 from zanith.operations.judging.renames import real_kind
@@ -231,6 +231,11 @@ def _alter_constraint(action: Action) -> Verdict:
     )
 
 
+def _set_identity(action: Action) -> Verdict:
+    verdict = Verdict("ALTER TABLE", locks={action.key: Lock.ACCESS_EXCLUSIVE})
+    return verdict.joined(sequences.judge_identity(action.scope, action.target, action.tree["def"]))
+
+
 def _storage_options(action: Action) -> Verdict:
     """Weak for most options; the few others change how queries are planned (manual, storage parameters)."""
     given = options({"options": action.tree["def"]["list"]["items"]})
@@ -257,7 +262,6 @@ _PLAIN: dict[str, tuple[Lock, RiskLevel]] = {
     "SetStorage": (_AEL, RiskLevel.LOW),
     "SetCompression": (_AEL, RiskLevel.LOW),
     "AddIdentity": (_AEL, RiskLevel.LOW),
-    "SetIdentity": (_AEL, RiskLevel.LOW),
     "DropIdentity": (_AEL, RiskLevel.MEDIUM),
     "DropExpression": (_AEL, RiskLevel.MEDIUM),
     "ChangeOwner": (_AEL, RiskLevel.MEDIUM),
@@ -275,6 +279,7 @@ _EXPLAINED: dict[str, Callable[[Action], Verdict]] = {
     "DropColumn": _drop_column,
     "SetNotNull": _set_not_null,
     "DropNotNull": _drop_not_null,
+    "SetIdentity": _set_identity,
     "AlterColumnType": _column_type,
     "ColumnDefault": _default,
     "SetExpression": _rewriting("the values of a generated column change"),

@@ -16,6 +16,7 @@ from typing import Any
 from zanith.core.identifiers import TableKey
 from zanith.core.sql import SqlProblem
 from zanith.core.sql_statements import ParsedStatement, Tree, nodes, parse_statements
+from zanith.operations.judging.sequences import judge_setval
 from zanith.operations.judging.verdict import Scope, Verdict, names, opaque
 
 # VOLATILE, and nevertheless nothing but answers, numbers of a sequence, and words to listeners.
@@ -24,8 +25,20 @@ _HARMLESS = frozenset(
     | {"gen_random_uuid", "uuidv4", "uuidv7", "pg_notify", "pg_stat_clear_snapshot", "pg_relation_size"}
     | {"pg_total_relation_size", "pg_table_size", "pg_indexes_size", "pg_database_size", "txid_current"}
 )
+# They run a query that somebody hands them, read through views whose queries nobody looked into, or reach beyond tables.
+_RUNS_WHAT_IS_GIVEN = re.compile(
+    r"(table|query|cursor|schema|database)_to_xml\w*|ts_stat|ts_rewrite|lo_\w+|loread|lowrite|dblink\w*"
+    r"|pg_(read|ls|stat_file|logical|replication|file)\w*"
+)
 _OF_THE_RUNNER = re.compile(r"pg_(try_)?advisory_\w*|set_config|pg_terminate_backend|pg_cancel_backend", re.IGNORECASE)
 """Functions that could take the lock, the settings or the session from the runner."""
+
+
+_ENDS = re.compile(r"\b(spi_)?(commit|rollback)\b", re.IGNORECASE)
+_IN_QUOTES = re.compile(
+    r"""--[^\n]*|/\*.*?\*/|\be'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|(\$\w*\$).*?\1""", re.IGNORECASE | re.DOTALL
+)
+"""Comments, literals and quoted names of a body in plpgsql."""
 
 
 def forbidden(kind: str, tree: Tree) -> str:
@@ -33,6 +46,8 @@ def forbidden(kind: str, tree: Tree) -> str:
     if kind == "create_function_stmt":
         return ""
     called = [n for call in nodes(tree, "func_call") if _OF_THE_RUNNER.fullmatch(n := names(call.get("funcname"))[-1])]
+    if kind == "do_stmt" and (ends := _ENDS.search(_IN_QUOTES.sub(" ", code_of_do(tree)))):
+        return f"{ends.group()} in DO: transactions are the runner's; a step commits together with its audit row"
     if kind == "do_stmt":
         called += [
             found.group() for found in re.finditer(r"\w+", code_of_do(tree)) if _OF_THE_RUNNER.fullmatch(found.group())
@@ -52,10 +67,11 @@ def code_of_do(tree: Tree) -> str:
 def judge_calls(what: str, tree: Any, scope: Scope) -> Verdict:
     """Opaque where the tree runs code that is not known; else a verdict that says nothing."""
     found = unseen_code(tree, scope)
+    numbered = judge_setval(tree, scope)
     if not found:
-        return Verdict(what)
+        return Verdict(what).joined(numbered)
     shown = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    return opaque(what, f"what it runs cannot be seen into: {shown}")
+    return opaque(what, f"what it runs cannot be seen into: {shown}").joined(numbered)
 
 
 def unseen_code(tree: Any, scope: Scope, *, printed: bool = False) -> list[str]:
@@ -72,6 +88,8 @@ def known_function(given: Sequence[str], scope: Scope, *, printed: bool = False)
     code = scope.facts.code
     if schema not in ([], ["pg_catalog"]) or name not in code.builtin_functions | _HARMLESS:
         return False
+    if _RUNS_WHAT_IS_GIVEN.fullmatch(name) or (printed and name == "setval"):
+        return False  # of a setval() in the statement's own text its own finding tells
     if schema or printed:
         return True
     return name not in scope.created and all(code.other_functions.get((s, name), True) for s in _path(scope))
@@ -86,10 +104,15 @@ def unknown_everywhere(name: str, scope: Scope) -> bool:
 
 
 def with_made(scope: Scope, statement: ParsedStatement) -> Scope:
-    """The scope with the functions and temporary tables that the statement makes: the graph has neither."""
+    """The scope with the functions, triggers and temporary tables that the statement makes: the graph has none."""
     tree = statement.tree
     if statement.kind == "create_function_stmt":
         return replace(scope, created=scope.created | {names(tree.get("funcname"))[-1]})
+    if statement.kind == "create_trig_stmt":
+        return replace(scope, triggered=scope.triggered | {scope.key(tree["relation"])})
+    if statement.kind == "alter_table_stmt":
+        enabled = any(a["subtype"].removeprefix("AT_") in _ENABLING for a in nodes(tree, "alter_table_cmd"))
+        return replace(scope, triggered=scope.triggered | {scope.key(tree["relation"])}) if enabled else scope
     into = next(nodes(tree, "into", "into_clause"), {}) if statement.kind in _INTO else {}
     relation = tree["relation"] if statement.kind == "create_stmt" else into.get("rel", {})
     if relation.get("relpersistence") != "t":
@@ -97,6 +120,7 @@ def with_made(scope: Scope, statement: ParsedStatement) -> Scope:
     return replace(scope, temporary=scope.temporary | {relation["relname"]})
 
 
+_ENABLING = frozenset({"EnableTrig", "EnableAlwaysTrig", "EnableReplicaTrig", "EnableTrigAll", "EnableTrigUser"})
 _INTO = ("create_table_as_stmt", "select_stmt")
 
 

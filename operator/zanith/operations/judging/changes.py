@@ -6,17 +6,18 @@ bounded to a few rows by its text is rated by the size of the table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from zanith.core.graph import Table
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
-from zanith.core.sql import SqlProblem, referenced_columns
+from zanith.core.sql import SqlProblem
 from zanith.core.sql_statements import DATA_CHANGES, Tree, definition_of, expression_text, nodes, parse_value
 from zanith.core.statement import Lock, Work
 from zanith.operations.judging.calls import judge_calls, known_function, read_relations, unseen_code
+from zanith.operations.judging.cascades import changed_columns, deletes, is_referenced, judge_carried
 from zanith.operations.judging.verdict import SYSTEM_SCHEMAS, Locks, Scope, Verdict, names, opaque, refused, strongest
 from zanith.operations.judging.yaml_steps import yaml_step
 
@@ -63,12 +64,14 @@ def with_locked_rows(verdict: Verdict, tree: Tree, scope: Scope) -> Verdict:
 
 
 def _with_locked(verdict: Verdict, select: Tree, scope: Scope) -> Verdict:
-    read = list(nodes(select.get("from_clause", ()), "range_var"))
     named = {r["relname"] for r in nodes(select["locking_clause"], "range_var")}
-    locked = [r for r in read if not named or name_of(r) in named]
-    for relation in locked:
+    for inside, relation in _read_as(select.get("from_clause", ())):
         key = scope.key(relation)
-        if few_rows(select.get("where_clause"), scope.table(key), name_of(relation)):
+        if named and (name_of(relation) if inside is None else inside) not in named:
+            continue
+        # Columns of what stands inside of a subquery, or was given other names, are not the table's own.
+        own = inside is None and "colnames" not in relation.get("alias", {})
+        if own and few_rows(select.get("where_clause"), relation, scope):
             continue
         big = any(scope.big(k) for k in (key, *scope.base_tables(key)))
         verdict = verdict.with_finding(
@@ -79,6 +82,23 @@ def _with_locked(verdict: Verdict, select: Tree, scope: Scope) -> Verdict:
             "lock rows by their key, or change them with backfill, which locks them batch by batch",
         )
     return verdict
+
+
+def _read_as(tree: Any, inside: str | None = None) -> Iterator[tuple[str | None, Tree]]:
+    """The relations of FROM, each with the name of the subquery or the join it stands in, where that has columns of its
+    own."""
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            if key == "range_var":
+                yield inside, value
+            elif key == "range_subselect" or (key == "join_expr" and "alias" in value):
+                called = str(value.get("alias", {}).get("aliasname", ""))
+                yield from _read_as(list(value.values()), called if inside is None else inside)
+            elif key not in ("locking_clause", "quals"):
+                yield from _read_as(value, inside)
+    elif isinstance(tree, Sequence) and not isinstance(tree, str):
+        for item in tree:
+            yield from _read_as(item, inside)
 
 
 def of_system(key: TableKey) -> bool:
@@ -98,12 +118,14 @@ def cascading(scope: Scope, key: TableKey) -> list[TableKey]:
     return list(found)
 
 
-def few_rows(condition: Tree | None, table: Table | None, called: str) -> bool:
-    """Whether the condition lets through one row of the table at most: a whole key of it equals constants.
+def few_rows(condition: Tree | None, relation: Tree, scope: Scope) -> bool:
+    """Whether the condition lets through one row of the relation at most: a whole key of it equals constants.
 
-    `called` is the name its columns go by in the statement: its alias, where it has one.
+    A key is one table's: tables that inherit from it may have its values as often as they like.
     """
-    if condition is None or table is None:
+    key, called = scope.key(relation), name_of(relation)
+    table = scope.table(key)
+    if condition is None or table is None or (relation.get("inh") and scope.heirs(key)):
         return False
     fixed = {column for branch in _branches(condition) for column in _fixed(branch, table, called)}
     keys = [c.columns for c in table.constraints if c.kind in ("primary_key", "unique")]
@@ -126,11 +148,14 @@ def _judge_change(kind: str, tree: Tree, scope: Scope) -> Verdict:
     locks |= dict.fromkeys([*scope.parents(key), *cascading(scope, key)], Lock.ROW_EXCLUSIVE)
     for read, lock in read_locks(tree, scope).items():
         locks.setdefault(read, lock)
+    if tree["relation"].get("inh"):
+        locks |= dict.fromkeys(scope.heirs(key), Lock.ROW_EXCLUSIVE)
     verdict = Verdict(what, RiskLevel.LOW, locks, work=Work.CATALOG if _is_brief(kind, tree, scope, key) else Work.SCAN)
     if table is None and key.name not in scope.temporary:
         verdict = verdict.joined(_of_no_table(what, key, scope))
     judge = {"insert_stmt": _insert, "update_stmt": _update, "delete_stmt": _delete, "merge_stmt": _merge}[kind]
-    return _with_code_of_table(judge(verdict, tree, scope, key), kind, tree, scope, key)
+    carried = judge_carried(scope, key, changed_columns(kind, tree), deleted=deletes(kind, tree))
+    return _with_code_of_table(judge(verdict, tree, scope, key).joined(carried), kind, tree, scope, key)
 
 
 def _of_no_table(what: str, key: TableKey, scope: Scope) -> Verdict:
@@ -154,6 +179,9 @@ def _with_code_of_table(verdict: Verdict, kind: str, tree: Tree, scope: Scope, k
                 ReasonCode.USER_TRIGGERS_FIRE,
                 f"trigger {trigger.name} of {table.key} may fire for every row, and its code cannot be seen into",
             )
+    if made := scope.triggered.intersection([*scope.family(key), *cascading(scope, key)]):
+        fired = f"triggers of {', '.join(map(str, sorted(made)))} that this step makes fire with it"
+        verdict = _beside(verdict, opaque(verdict.what, f"{fired}, and their code cannot be seen into"))
     command = kind.removesuffix("_stmt")
     if any((k, command) in scope.facts.code.rules for k in (key, *scope.graph.partitions(key))):
         verdict = _beside(verdict, opaque(verdict.what, f"rules of {key} may make something else of it"))
@@ -167,14 +195,10 @@ def _is_brief(kind: str, tree: Tree, scope: Scope, key: TableKey) -> bool:
     """Whether it is about the few rows its text names, and nothing else is read for them."""
     if read_relations(tree, scope) or scope.table(key) is None:
         return False
-    if kind == "insert_stmt":
-        return True
-    if not few_rows(tree.get("where_clause"), scope.table(key), name_of(tree["relation"])):
+    if kind != "insert_stmt" and not few_rows(tree.get("where_clause"), tree["relation"], scope):
         return False
     # A row that is deleted, or whose key changes, is looked for in the tables that reference it.
-    changed = {t["res_target"].get("name") for t in tree.get("target_list", ())}
-    pointing = scope.graph.incoming_foreign_keys(key)
-    return not any(kind == "delete_stmt" or changed & referenced_columns(c.definition) for _, c in pointing)
+    return not is_referenced(scope, key, changed_columns(kind, tree), deleted=deletes(kind, tree))
 
 
 def _defaults(table: Table, kind: str, tree: Tree, scope: Scope) -> Iterator[str]:
@@ -226,7 +250,7 @@ def _insert(verdict: Verdict, tree: Tree, scope: Scope, key: TableKey) -> Verdic
 
 def _update(verdict: Verdict, tree: Tree, scope: Scope, key: TableKey) -> Verdict:
     where = tree.get("where_clause")
-    if few_rows(where, scope.table(key), name_of(tree["relation"])):
+    if few_rows(where, tree["relation"], scope):
         return verdict
     if _lets_all_through(where):
         return verdict.with_finding(
@@ -280,7 +304,7 @@ def _delete(verdict: Verdict, tree: Tree, scope: Scope, key: TableKey) -> Verdic
         ReasonCode.DELETES_ROWS,
         f"{'every row' if every else 'rows'} of {key} {'is' if every else 'are'} deleted for good; no artifact is kept",
     )
-    if few_rows(where, scope.table(key), name_of(tree["relation"])) or not scope.big(key):
+    if few_rows(where, tree["relation"], scope) or not scope.big(key):
         return verdict
     return verdict.with_finding(
         RiskLevel.HIGH,
@@ -298,7 +322,7 @@ def _merge(verdict: Verdict, tree: Tree, scope: Scope, key: TableKey) -> Verdict
         verdict = _delete(verdict, tree, scope, key)
     # NOT MATCHED BY SOURCE is about all the rows that the condition does not name.
     matched = not any(c.get("match_kind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" for c in clauses)
-    few = matched and few_rows(tree["join_condition"], scope.table(key), name_of(tree["relation"]))
+    few = matched and few_rows(tree["join_condition"], tree["relation"], scope)
     if "CMD_UPDATE" not in commands or few:
         return verdict
     return _many_rows(verdict, scope, key, "rows are changed", _BATCHES)

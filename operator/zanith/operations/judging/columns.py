@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zanith.core.graph import Column, Table
+from zanith.core.definitions import read_index
+from zanith.core.graph import Column, Index, Table
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql import SqlProblem, TypeName, parse_expression, parse_type, referenced_columns
@@ -116,7 +117,8 @@ def judge_type_change(
                 locks[child.key] = Lock.ACCESS_EXCLUSIVE
     work = Work.REWRITE
     if not rewrites and table is not None and column is not None:
-        work = _rechecks(table, column, new, collated=collated)
+        parts_of_it = [t for t in map(scope.table, scope.family(key)) if t is not None]
+        work = max((_rechecks(t, column, new, collated=collated) for t in parts_of_it), key=list(Work).index)
     verdict = Verdict("ALTER TABLE", level, locks, work=work).with_finding(
         level, ReasonCode.CHANGES_COLUMN_TYPE, f"{key}.{name} becomes {new.canonical}"
     )
@@ -144,9 +146,17 @@ def _rechecks(table: Table, column: Column, new: TypeName, *, collated: bool) ->
     )
     if indexed and other_order:
         return Work.BUILD
-    checked = any(column.name in c.columns for c in table.constraints if c.kind in ("check", "foreign_key"))
-    expressions = any(column.name in i.columns and "(" in i.definition.partition(" USING ")[2] for i in table.indexes)
-    return Work.SCAN if checked else Work.BUILD if expressions and other_order else Work.CATALOG
+    over = [c for c in table.constraints if column.name in c.columns]
+    if any(c.kind == "exclude" for c in over) or any(column.name in i.columns and not _stays(i) for i in table.indexes):
+        return Work.BUILD
+    checked = any(c.kind in ("check", "foreign_key") for c in over)
+    return Work.SCAN if checked else Work.CATALOG
+
+
+def _stays(index: Index) -> bool:
+    """Only one of plain columns without a condition can; others are built anew whatever the type."""
+    definition = read_index(index.definition)
+    return definition is not None and definition.columns is not None and definition.where is None
 
 
 def keeps_values(column: Column, new: TypeName) -> bool:

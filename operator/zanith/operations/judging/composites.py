@@ -53,10 +53,15 @@ def _judge(action: Tree, relation: Tree, scope: Scope) -> Verdict:
 
 
 def _dropped(attribute: str, name: str, users: list[TableKey]) -> Verdict:
-    level = RiskLevel.DESTRUCTIVE if users else RiskLevel.HIGH
-    where = f", in {', '.join(map(str, dict.fromkeys(users)))} and wherever else it is used," if users else ""
-    return Verdict("", level).with_finding(
-        level, ReasonCode.DROPS_COLUMN_WITH_DATA, f"attribute {attribute} of {name}{where} is gone for good"
+    """Destructive whoever uses it: columns may hold it in arrays, domains and other composites, which are not followed.
+
+    Another type needs no such care: of a type that is stored anywhere, however deep, PostgreSQL refuses it.
+    """
+    tables = f"in {', '.join(map(str, dict.fromkeys(users)))} and " if users else ""
+    return Verdict("").with_finding(
+        RiskLevel.DESTRUCTIVE,
+        ReasonCode.DROPS_COLUMN_WITH_DATA,
+        f"attribute {attribute} of {name}, {tables}wherever {'else ' if users else ''}it is used, is gone for good",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql_statements import DATA_CHANGES, ParsedStatement, Tree, nodes
-from zanith.operations.judging import calls, changes, indexes, objects, renames, rows, sessions, tables
+from zanith.operations.judging import calls, changes, indexes, objects, renames, rows, sequences, sessions, tables
 from zanith.operations.judging.alter_table import judge_alter_table
 from zanith.operations.judging.verdict import Scope, Verdict, opaque, refused
 
@@ -145,8 +145,8 @@ _JUDGES: dict[str, Judge] = {
     "create_publication_stmt": objects.judge_publication,
     "alter_publication_stmt": objects.judge_publication,
     "create_stats_stmt": objects.judge_statistics,
-    "create_seq_stmt": objects.judge_sequence,
-    "alter_seq_stmt": objects.judge_altered_sequence,
+    "create_seq_stmt": sequences.judge_sequence,
+    "alter_seq_stmt": sequences.judge_altered_sequence,
     "create_function_stmt": objects.judge_function,
     "define_stmt": objects.judge_define,
     "create_cast_stmt": objects.judge_cast,

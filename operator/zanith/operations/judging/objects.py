@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from zanith.core.identifiers import TableKey
 from zanith.core.risk import ReasonCode, RiskLevel
 from zanith.core.sql_statements import Tree, nodes
@@ -28,14 +26,12 @@ def judge_drop(tree: Tree, scope: Scope) -> Verdict:
     if kind in ("TRIGGER", "POLICY", "RULE"):
         verdict = _drop_of_table(what, kind, tree, scope)
     elif kind == "EXTENSION":
-        verdict = Verdict(what, RiskLevel.HIGH, unseen=True).with_finding(
-            RiskLevel.HIGH, ReasonCode.DROPS_EXTENSION, "its types, functions and operators are gone"
-        )
+        verdict = _drop_extension(what, tree, scope)
     elif kind == "STATISTIC_EXT":
         verdict = Verdict(what, elsewhere=Lock.SHARE_UPDATE_EXCLUSIVE)
     elif kind == "MATVIEW":
         views = [scope.named(given[:-1], given[-1]) for given in _dropped(tree)]
-        verdict = Verdict(what, RiskLevel.MEDIUM, dict.fromkeys(views, Lock.ACCESS_EXCLUSIVE))
+        verdict = _fails_who_names(Verdict(what, locks=dict.fromkeys(views, Lock.ACCESS_EXCLUSIVE)), views)
     elif kind == "PUBLICATION":
         verdict = Verdict(what, RiskLevel.MEDIUM).with_finding(
             RiskLevel.MEDIUM, ReasonCode.REPLICATION_IMPACT, "its subscribers get nothing more"
@@ -45,6 +41,7 @@ def judge_drop(tree: Tree, scope: Scope) -> Verdict:
         if kind in ("VIEW", "SEQUENCE", "FOREIGN_TABLE"):
             keys = [scope.named(given[:-1], given[-1]) for given in _dropped(tree)]
             verdict = verdict.joined(Verdict("", locks=dict.fromkeys(keys, Lock.ACCESS_EXCLUSIVE)))
+            verdict = _fails_who_names(verdict, keys) if kind == "VIEW" else verdict
     if tree.get("behavior") != "DROP_CASCADE":
         return verdict
     users = (
@@ -58,6 +55,29 @@ def judge_drop(tree: Tree, scope: Scope) -> Verdict:
         ReasonCode.DROPS_COLUMN_WITH_DATA if users else ReasonCode.BREAKS_DEPENDENTS,
         "CASCADE drops what depends on it as well, columns and their data among it",
         "drop what depends on it first, one by one",
+    )
+
+
+def _drop_extension(what: str, tree: Tree, scope: Scope) -> Verdict:
+    """As dropExtension has it: tables of the extension go with it, and their rows."""
+    gone = names(tree["objects"])
+    tables = sorted(key for key, owner in scope.facts.extension_tables.items() if owner in gone)
+    locks = dict.fromkeys(tables, Lock.ACCESS_EXCLUSIVE)
+    verdict = Verdict(what, RiskLevel.HIGH, locks, unseen=True).with_finding(
+        RiskLevel.HIGH, ReasonCode.DROPS_EXTENSION, "its types, functions and operators are gone"
+    )
+    for table in tables:
+        verdict = verdict.with_finding(
+            RiskLevel.DESTRUCTIVE,
+            ReasonCode.DROPS_TABLE_WITH_DATA,
+            f"table {table} belongs to extension {scope.facts.extension_tables[table]} and goes with its rows",
+        )
+    return verdict
+
+
+def _fails_who_names(verdict: Verdict, views: list[TableKey]) -> Verdict:
+    return verdict.with_finding(
+        RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, f"what names {', '.join(map(str, views))} fails from now on"
     )
 
 
@@ -128,7 +148,14 @@ def judge_grant(tree: Tree, scope: Scope) -> Verdict:
     locks = {t: Lock.ACCESS_SHARE for t in tables if scope.table(t) is not None}
     granted = bool(tree.get("is_grant"))
     level = RiskLevel.LOW if granted else RiskLevel.MEDIUM
-    return Verdict("GRANT" if granted else "REVOKE", level, locks, elsewhere=Lock.ACCESS_SHARE)
+    verdict = Verdict("GRANT" if granted else "REVOKE", level, locks, elsewhere=Lock.ACCESS_SHARE)
+    kind = tree["objtype"].removeprefix("OBJECT_")
+    all_of_it = "privileges" not in tree or tree.get("targtype") == "ACL_TARGET_ALL_IN_SCHEMA"
+    if granted or not (all_of_it or kind in ("SCHEMA", "DATABASE")):
+        return verdict
+    return verdict.with_finding(
+        RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, "statements of roles that had the right fail from now on"
+    )
 
 
 def judge_publication(tree: Tree, scope: Scope) -> Verdict:
@@ -155,22 +182,6 @@ def judge_publication(tree: Tree, scope: Scope) -> Verdict:
 def judge_statistics(tree: Tree, scope: Scope) -> Verdict:
     relations = [r["range_var"] for r in tree.get("relations", ()) if "range_var" in r]
     return Verdict("CREATE STATISTICS", locks={scope.key(r): Lock.SHARE_UPDATE_EXCLUSIVE for r in relations})
-
-
-def judge_sequence(tree: Tree, scope: Scope) -> Verdict:
-    owner = names(options(tree).get("owned_by", {}).get("list", {}).get("items"))
-    locks = {}
-    if len(owner) > 1:
-        locks = dict.fromkeys(scope.family(scope.named(owner[:-2], owner[-2]))[:1], Lock.ACCESS_SHARE)
-    return Verdict("CREATE SEQUENCE", locks=locks)
-
-
-def judge_altered_sequence(tree: Tree, scope: Scope) -> Verdict:
-    """ALTER SEQUENCE: whoever asks the sequence for a number waits, and so do inserts that need one."""
-    verdict = judge_sequence(tree, scope)
-    return replace(verdict, what="ALTER SEQUENCE").joined(
-        Verdict("", locks={scope.key(tree["sequence"]): Lock.SHARE_ROW_EXCLUSIVE})
-    )
 
 
 def judge_function(tree: Tree, scope: Scope) -> Verdict:
@@ -253,6 +264,12 @@ def judge_role(tree: Tree, scope: Scope) -> Verdict:
             "CREATE or ALTER ROLE", "the audit keeps the SQL of a migration, and a password has no place in it"
         )
     verdict = Verdict("CREATE or ALTER ROLE", RiskLevel.MEDIUM)
+    given, altered = options(tree), "stmt_type" not in tree
+    shut_out = not is_on(given.get("canlogin", True)) or bool({"connectionlimit", "validUntil"} & set(given))
+    if altered and shut_out:
+        verdict = verdict.with_finding(
+            RiskLevel.HIGH, ReasonCode.BREAKS_DEPENDENTS, "who connects as the role may be refused from now on"
+        )
     if not any(is_on(options(tree).get(power, False)) for power in ("superuser", "bypassrls", "isreplication")):
         return verdict
     return verdict.with_finding(

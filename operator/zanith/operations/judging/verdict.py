@@ -112,6 +112,8 @@ class Scope:
     """Functions that an earlier statement of the step makes."""
     temporary: frozenset[str] = frozenset()
     """Temporary tables that an earlier statement of the step makes."""
+    triggered: frozenset[TableKey] = frozenset()
+    """Tables that an earlier statement of the step makes triggers on, or enables them."""
 
     @property
     def graph(self) -> SchemaGraph:
@@ -197,6 +199,19 @@ class Scope:
 
     def big(self, key: TableKey) -> bool:
         """Whether changing every row takes long enough for others to wait. What was there before and has no size counts."""
+        return any(self._big(k) for k in (key, *self.heirs(key)))
+
+    def heirs(self, key: TableKey) -> list[TableKey]:
+        """Tables that inherit from it (INHERITS), however far: statements on it that do not say ONLY are about them too."""
+        found: dict[TableKey, None] = {}
+        left = [key]
+        while left:
+            new = [c for c in self.facts.inheritors.get(left.pop(), ()) if c not in found]
+            found |= dict.fromkeys(new)
+            left += new
+        return list(found)
+
+    def _big(self, key: TableKey) -> bool:
         size = self.facts.sizes.get(key)
         if size is None:
             return self.before.table(key) is not None
@@ -218,7 +233,8 @@ class Scope:
     def after(self, graph: SchemaGraph, moves: Mapping[TableKey, TableKey] | None = None) -> Scope:
         """The database with this graph; sizes go with tables that got another name."""
         sizes = {(moves or {}).get(key, key): size for key, size in self.facts.sizes.items()}
-        return replace(self, facts=replace(self.facts, graph=graph, sizes=sizes))
+        triggered = frozenset((moves or {}).get(key, key) for key in self.triggered)
+        return replace(self, facts=replace(self.facts, graph=graph, sizes=sizes), triggered=triggered)
 
     def _relation(self, key: TableKey) -> bool:
         return self.table(key) is not None or self.is_view(key)
