@@ -217,6 +217,8 @@ Not applied: 2
 
 def test_recover_list_shows_all_that_holds_data_with_its_expiry(pg: Database, zanith: Zanith) -> None:
     now = datetime.now(UTC)
+    pg.execute("CREATE SCHEMA _zanith_shadow; CREATE TABLE _zanith_shadow.kept_legacy_code (); CREATE TABLE kept_ ()")
+    pg.execute("CREATE TABLE p5_legacy (); CREATE TABLE users (kept_email text)")
     with seeded(pg) as ledger:
         ledger.artifact("a::archive_column::p5_legacy.legacy_code", created_at=START)
         ledger.artifact("b::soft_drop_column::users.email", created_at=START + DAY, expires_at=now + 30.02 * DAY)

@@ -24,6 +24,7 @@ LONG_WAYS = (
     "archive_required_column",
     "drop_unique_with_everything",
     "drop_foreign_key_with_everything",
+    "drop_index_commented",
 )
 BY_NAME = {case.name: case for case in CASES}
 
